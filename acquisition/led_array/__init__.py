@@ -1,0 +1,1 @@
+"""LED boards on a serial line."""

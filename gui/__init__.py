@@ -1,0 +1,1 @@
+"""The operator's side: the window and the command line. Never torch."""

@@ -1,0 +1,1 @@
+"""Hardware profiles shipped with Fieldscope: one TOML file is one microscope."""

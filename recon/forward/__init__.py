@@ -1,0 +1,1 @@
+"""Forward models: from a refractive-index volume to the intensity images it gives."""

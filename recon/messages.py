@@ -1,0 +1,285 @@
+"""What the window and the reconstruction process say to each other.
+
+Small frozen dataclasses over a pipe; arrays larger than a few kilobytes travel as `SharedArray` (see `recon.shared`).
+This module imports neither torch nor Qt, so both sides can. Every message that belongs to a reconstruction carries its
+`run`: answers that arrive after the run was cancelled or its process replaced are recognised by it and dropped.
+
+    window  ->  process     StartLive AddFrame* FramesDone | StartStored | OpenField      begin a run
+                            FinishNow Cancel SaveField                                    steer it
+                            RequestSlice SetViewBudget                                    look at it
+                            Shutdown
+    process ->  window      Ready Heartbeat                                               the process lives
+                            Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
+                            SliceImage                                                    a picture of the field
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from acquisition.capture import CaptureHeader
+
+ModelName = Literal["born"]
+IndexPart = Literal["dn", "kappa"]
+
+
+@dataclass(frozen=True)
+class SharedArray:
+    """Name, shape and type of an array handed over in shared memory; the receiver takes it exactly once."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What an operator may choose about a reconstruction. Everything else follows from the data.
+
+    Attributes
+    ----------
+    model
+        Forward model by name.
+    max_seconds
+        Time limit of the fit, in seconds; the fit also ends by itself when the held-out error no longer falls.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    hold_out
+        Rows of the capture's patterns that the fit never sees; empty: every ninth pattern is kept for the figure of merit.
+    z_um
+        Top and bottom of the volume, in micrometres from the focal plane; None: as the capture says.
+    seed
+        Seed of the random numbers.
+    """
+
+    model: ModelName = "born"
+    max_seconds: float = 300.0
+    device: str = "auto"
+    hold_out: tuple[int, ...] = ()
+    z_um: tuple[float, float] | None = None
+    seed: int = 0
+
+
+# --- window -> process ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StartLive:
+    """Begin a run that gets its frames one by one while they are captured."""
+
+    run: int
+    header: CaptureHeader
+    settings: FitSettings
+    capture_name: str = ""
+
+
+@dataclass(frozen=True)
+class AddFrame:
+    """One exposed frame, camera counts (H, W) uint16. `pattern` is the row of the header's patterns, -1 for a dark frame."""
+
+    run: int
+    pattern: int
+    image: SharedArray
+    exposure_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class FramesDone:
+    """No frame of this run will follow; `capture_path` is the finished file, empty where there is none."""
+
+    run: int
+    capture_path: str = ""
+
+
+@dataclass(frozen=True)
+class StartStored:
+    """Begin a run on a capture file."""
+
+    run: int
+    capture_path: str
+    settings: FitSettings
+
+
+@dataclass(frozen=True)
+class OpenField:
+    """Serve a saved field without fitting."""
+
+    run: int
+    field_path: str
+
+
+@dataclass(frozen=True)
+class FinishNow:
+    """Stop fitting and keep the field as it is."""
+
+    run: int
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop fitting and discard the run."""
+
+    run: int
+
+
+@dataclass(frozen=True)
+class SaveField:
+    """Write the field of the run to a file; answered by `Saved` or `Failed`."""
+
+    run: int
+    field_path: str
+
+
+@dataclass(frozen=True)
+class RequestSlice:
+    """A picture of a plane. Each view has one plane: a newer request replaces an older one that still waits.
+
+    The plane is spanned from its corner `origin_um` by the edges `u_um` (columns) and `v_um` (rows); pixel (i, j) of `shape`
+    (rows, columns) is evaluated at origin + (j + 0.5) / columns * u + (i + 0.5) / rows * v. While the field is being fitted
+    the process answers again, unasked, whenever the field has changed and the view budget allows.
+    """
+
+    run: int
+    view: str
+    request: int
+    origin_um: tuple[float, float, float]
+    u_um: tuple[float, float, float]
+    v_um: tuple[float, float, float]
+    shape: tuple[int, int]
+    part: IndexPart = "dn"
+
+
+@dataclass(frozen=True)
+class SetViewBudget:
+    """Share of the fitting time that pictures may take, 0.05 to 0.9."""
+
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """End the process; it answers nothing and exits with code 0."""
+
+
+# --- process -> window ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The process has started and takes messages."""
+
+    device: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Sent at least once a second from inside the process's own loop: no heartbeat for some seconds is a hang."""
+
+    time_s: float
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What the run is doing now, in the operator's words: 'first volume', 'fitting', 'finished'."""
+
+    run: int
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """Where the fit stands."""
+
+    run: int
+    step: int
+    loss: float
+    held_out_error: float | None
+    frames_used: int
+    elapsed_s: float
+    eta_s: float | None
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class FieldReady:
+    """There is a field to look at (first volume or opened file); slices may be requested from now on."""
+
+    run: int
+    bounds_um: NDArray[np.float64]
+    """(2, 3): lower and upper corner, x y z."""
+    medium_index: float
+    dn_range: tuple[float, float]
+    """Smallest and largest dn (1st and 99.9th percentile): a first contrast."""
+    resolution_um: tuple[float, float]
+    """Lateral and axial optical resolution."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The fit has ended and its result is kept; the process goes on serving slices of it."""
+
+    run: int
+    reason: str
+    """converged, time limit, finished by the operator, opened from file"""
+    held_out_error: float | None
+    elapsed_s: float
+    steps: int
+    parameter_bytes: int
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The field was written."""
+
+    run: int
+    field_path: str
+    file_bytes: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the operator should know, that stops nothing."""
+
+    run: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run ended by an error; `remedy` says what to do, `detail` is for the log."""
+
+    run: int
+    message: str
+    remedy: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class SliceImage:
+    """The picture asked for by `RequestSlice`, float32 (rows, columns), with the plane it shows."""
+
+    run: int
+    view: str
+    request: int
+    image: SharedArray
+    origin_um: tuple[float, float, float]
+    u_um: tuple[float, float, float]
+    v_um: tuple[float, float, float]
+    step: int
+
+
+Command = (
+    StartLive | AddFrame | FramesDone | StartStored | OpenField | FinishNow | Cancel | SaveField | RequestSlice
+    | SetViewBudget | Shutdown
+)
+Event = (
+    Ready | Heartbeat | Phase | FitProgress | FieldReady | Finished | Saved | Notice | Failed | SliceImage
+)

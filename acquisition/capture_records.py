@@ -1,0 +1,173 @@
+"""What a capture consists of: the records that travel between instrument, file and reconstruction.
+
+Arrays are named by their axes: n frames, p patterns, l LEDs, z slices, y rows, x columns. Lengths are micrometres in the
+object (LED positions: millimetres), images are camera counts as they came. Import these names from `acquisition.capture`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+CaptureStatus = Literal["running", "complete", "aborted", "failed"]
+
+
+@dataclass(frozen=True)
+class Optics:
+    """The optics of a capture, stored as attributes of /entry/optics.
+
+    Attributes
+    ----------
+    wavelength_um
+        Vacuum wavelength.
+    objective_na, magnification
+        Of the objective; the magnification as it acts in this microscope.
+    camera_pixel_um, pixel_um
+        Pitch of the pixels (binned where binning is on) on the camera and in the object.
+    medium_index
+        Refractive index around the sample.
+    camera_offset
+        Counts without light, subtracted where there is no dark frame.
+    camera_gain_e
+        Electrons per count; None where nobody knows it.
+    bit_depth
+        Bits of a camera count.
+    """
+
+    wavelength_um: float
+    objective_na: float
+    magnification: float
+    camera_pixel_um: float
+    pixel_um: float
+    medium_index: float
+    camera_offset: float = 0.0
+    camera_gain_e: float | None = None
+    bit_depth: int = 16
+
+
+@dataclass(frozen=True, eq=False)
+class CaptureHeader:
+    """All that is known before the first frame.
+
+    Attributes
+    ----------
+    led_position_mm_l3
+        (L, 3) float64, board frame: x, y, and distance below the sample.
+    led_na_l2
+        (L, 2) float64, nominal direction of each LED's light, orientation applied.
+    patterns_pl
+        (P, L) float32, brightness 0 to 1 of each LED in each pattern.
+    image_shape
+        Rows and columns.
+    profile_toml
+        Text of the hardware profile.
+    sample_z_um
+        Top and bottom of where the sample is expected; None if nobody said.
+    start_time
+        ISO 8601, UTC; empty: the time at which the file is created.
+    software
+        Program and versions; empty: this one's.
+    """
+
+    optics: Optics
+    led_position_mm_l3: NDArray[np.float64]
+    led_na_l2: NDArray[np.float64]
+    patterns_pl: NDArray[np.float32]
+    image_shape: tuple[int, int]
+    profile_toml: str = ""
+    title: str = ""
+    sample: str = ""
+    operator: str = ""
+    sample_z_um: tuple[float, float] | None = None
+    start_time: str | None = None
+    software: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together.
+
+        Raises
+        ------
+        ValueError
+            With the shapes found.
+        """
+        leds = len(self.led_na_l2)
+        shapes = (self.led_position_mm_l3.shape, self.led_na_l2.shape, self.patterns_pl.shape[1:])
+        if shapes != ((leds, 3), (leds, 2), (leds,)):
+            raise ValueError(f"LED positions, directions and patterns do not belong to the same LEDs: shapes {shapes}")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One exposure.
+
+    Attributes
+    ----------
+    index
+        Number in the scan, in order of exposure, dark frames included.
+    pattern
+        Row of the header's patterns that was lit; -1: a dark frame (goes to `CaptureWriter.write_dark`, averaged).
+    image_yx
+        (H, W) uint16 camera counts.
+    host_time_s
+        Start of the exposure, seconds since the scan began.
+    saturated_fraction
+        Share of the pixels at the largest count.
+    """
+
+    index: int
+    pattern: int
+    image_yx: NDArray[np.uint16]
+    exposure_ms: float
+    host_time_s: float = 0.0
+    saturated_fraction: float = 0.0
+    time_point: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Fitted geometry: led_na_l2 (L, 2), led_gain_l (L,), the objective's NA, the residual and the method's name."""
+
+    led_na_l2: NDArray[np.float64]
+    led_gain_l: NDArray[np.float64]
+    objective_na: float
+    residual: float
+    method: str
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What a simulated capture was made of; reconstruction never reads it.
+
+    `dn_zyx` and `kappa_zyx` (Z, H, W) float32 on the planes `z_um` (Z,); `led_na_l2` (L, 2) where the LEDs really were.
+    """
+
+    dn_zyx: NDArray[np.float32]
+    kappa_zyx: NDArray[np.float32] | None
+    z_um: NDArray[np.float64]
+    led_na_l2: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """A capture in memory, whole frames only; the arrays are those of design files, `images_nyx` (N, H, W) uint16."""
+
+    header: CaptureHeader
+    status: CaptureStatus
+    images_nyx: NDArray[np.uint16]
+    pattern_n: NDArray[np.int32]
+    exposure_ms_n: NDArray[np.float64]
+    host_time_s_n: NDArray[np.float64]
+    saturated_fraction_n: NDArray[np.float64]
+    time_point_n: NDArray[np.int32]
+    position_n: NDArray[np.int32]
+    dark_yx: NDArray[np.float32] | None
+    background_pyx: NDArray[np.float32] | None
+    calibration: Calibration | None
+    path: Path

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 __all__ = [
-    "Calibration", "Capture", "CaptureError", "CaptureHeader", "CaptureStatus", "CaptureWriter", "Frame", "Optics", "Truth",
-    "part_path", "read_capture", "read_header", "read_truth", "sha256_of",
+    "Calibration", "Capture", "CaptureError", "CaptureHeader", "CaptureStatus", "CaptureWriter", "Frame", "Optics",
+    "Truth", "part_path", "read_capture", "read_header", "read_truth", "sha256_of",
 ]  # fmt: skip
 
 SCHEMA = "fieldscope-capture"
@@ -373,7 +373,7 @@ class _Reader:
     def __enter__(self) -> Self:
         if not self.path.is_file():
             left = part_path(self.path)
-            remedy = f"Open {left}, left by an interrupted scan." if left.is_file() else "Check the name and the folder."
+            remedy = f"Open {left}: an interrupted scan left it." if left.is_file() else "Check name and folder."
             raise CaptureError(f"There is no capture {self.path}.", remedy)
         try:
             self.file = h5py.File(self.path, "r", locking=False)

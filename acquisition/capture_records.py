@@ -1,7 +1,8 @@
 """What a capture consists of: the records that travel between instrument, file and reconstruction.
 
-Arrays are named by their axes: n frames, p patterns, l LEDs, z slices, y rows, x columns. Lengths are micrometres in the
-object (LED positions: millimetres), images are camera counts as they came. Import these names from `acquisition.capture`.
+Arrays are named by their axes: n frames, p patterns, l LEDs, z slices, y rows, x columns. Lengths are micrometres in
+the object (LED positions: millimetres), images are camera counts as they came. Import these names from
+`acquisition.capture`.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """A capture in memory, whole frames only; the arrays are those of design files, `images_nyx` (N, H, W) uint16."""
+    """A capture in memory, whole frames only; named as the datasets of the file; `images_nyx` (N, H, W) uint16."""
 
     header: CaptureHeader
     status: CaptureStatus

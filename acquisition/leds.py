@@ -1,12 +1,12 @@
 """From the LED board to directions of light.
 
-Board frame: x and y in the plane of the board, millimetres, and the distance h below the sample. The orientation turns a
-board point p into sample axes; an LED there lights the sample in the direction -p:
+Board frame: x and y in the plane of the board, millimetres, and the distance h below the sample. The orientation turns
+a board point p into sample axes; an LED there lights the sample in the direction -p:
 
     na = -p / sqrt(p_x^2 + p_y^2 + h^2)
 
-which is n0 times the direction's transverse part in any flat-layered medium (Snell). A board turned by 180 degrees gives
--na, and with it the sample flipped in z: nothing in the images tells.
+which is n0 times the direction's transverse part in any flat-layered medium (Snell). A board turned by 180 degrees
+gives -na, and with it the sample flipped in z: nothing in the images tells.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _asked(geometry: BoardGeometry, board_positions_mm: ArrayLike | None) -> NDA
         position[:, 2] += geometry.distance_mm - position[:, 2].max()
     if position[:, 2].min() <= 0:
         raise GeometryError(
-            f"LED {int(position[:, 2].argmin())} lies {position[:, 2].min():g} mm below the sample by the board's own list.",
+            f"By the board's own list LED {position[:, 2].argmin()} lies {position[:, 2].min():g} mm below the sample.",
             "Measure the distance from the board to the sample and set led_board.geometry.distance_mm in the profile.",
         )
     return position

@@ -120,7 +120,8 @@ def _selected(settings: PlanSettings, led_na_l2: NDArray[np.float64], objective_
         unknown = [led for led in settings.leds if led >= len(na)]
         if unknown:
             raise PlanError(
-                f"The plan lists LED {unknown[0]}, the board has {len(na)} LEDs (0 to {len(na) - 1}).", "Correct plan.leds."
+                f"The plan lists LED {unknown[0]}, the board has {len(na)} LEDs (0 to {len(na) - 1}).",
+                "Correct plan.leds.",
             )
         return np.array(settings.leds, np.intp)
     low, high = (0.0, objective_na) if settings.kind == "brightfield" else (settings.na_min, settings.na_max or 0.0)

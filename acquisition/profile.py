@@ -12,7 +12,7 @@ import logging
 import math
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, ValidationError, ValidationInfo, field_validator
 
@@ -38,7 +38,7 @@ class Objective(_Table):
     """The objective and its immersion."""
 
     magnification: float = Field(gt=0, le=200, description="magnification as it acts on the camera")
-    immersion_index: float = Field(1.0, ge=1, le=2, description="refractive index between objective and cover glass")
+    immersion_index: float = Field(default=1.0, ge=1, le=2, description="refractive index before the front lens")
     na: float = Field(gt=0, lt=2, description="numerical aperture, engraved on the objective")
 
     @field_validator("na")
@@ -72,17 +72,17 @@ class CameraSettings(_Table):
     """The camera behind Micro-Manager."""
 
     pixel_um: float = Field(gt=0, le=100, description="pitch of one physical pixel on the sensor, um")
-    binning: int = Field(1, ge=1, le=8, description="pixels binned along each side")
+    binning: int = Field(default=1, ge=1, le=8, description="pixels binned along each side")
     bit_depth: int = Field(ge=8, le=16, description="bits per count")
     offset_counts: float = Field(ge=0, description="counts without light, from the data sheet or a dark frame")
-    gain_e_per_count: float | None = Field(None, gt=0, description="electrons per count; leave out if unknown")
+    gain_e_per_count: float | None = Field(default=None, gt=0, description="electrons per count; leave out if unknown")
     exposure_ms: ExposureLimits = Field(description="table with min, max and default exposure, ms")
-    device: str | None = Field(None, description="Micro-Manager label of the camera; leave out: that of the config")
-    pixel_type: str | None = Field(None, description="Micro-Manager PixelType, such as 16bit")
+    device: str | None = Field(default=None, description="Micro-Manager label; leave out: the camera of the config")
+    pixel_type: str | None = Field(default=None, description="Micro-Manager PixelType, such as 16bit")
     roi: Annotated[tuple[int, int, int, int], Strict(False)] | None = Field(
-        None, description="[x, y, width, height] of the part read out, in binned pixels"
+        default=None, description="[x, y, width, height] of the part read out, in binned pixels"
     )
-    properties: dict[str, str] = Field({}, description="Micro-Manager properties of the camera, set at the start")
+    properties: dict[str, str] = Field(default={}, description="Micro-Manager properties, set at the start")
 
     @field_validator("roi")
     @classmethod
@@ -95,13 +95,13 @@ class CameraSettings(_Table):
 class MicroManagerSettings(_Table):
     """How the Micro-Manager core is reached."""
 
-    backend: Literal["python", "java"] = Field("python", description="core in this program, or a running Micro-Manager")
+    backend: Literal["python", "java"] = Field(default="python", description="own core, or a running Micro-Manager")
     adapter_path: str | None = Field(
-        None, description="folder of the device adapters (python); leave out: the demo adapters of mm-test-adapters"
+        default=None, description="folder of the device adapters (python); leave out: those of mm-test-adapters"
     )
-    config_file: str | None = Field(None, description="hardware configuration (python); leave out: the demo one")
-    port: int = Field(4827, ge=1, le=65535, description="port of Micro-Manager's server (java)")
-    buffer_mb: int = Field(256, ge=16, le=16384, description="circular buffer, really allocated, MB (python)")
+    config_file: str | None = Field(default=None, description="configuration (python); leave out: the demo one")
+    port: int = Field(default=4827, ge=1, le=65535, description="port of Micro-Manager's server (java)")
+    buffer_mb: int = Field(default=256, ge=16, le=16384, description="circular buffer, really allocated, MB (python)")
 
 
 class GridGeometry(_Table):
@@ -113,14 +113,14 @@ class GridGeometry(_Table):
     pitch_mm: float = Field(gt=0, description="distance of neighbouring LEDs, mm")
     distance_mm: float = Field(gt=0, description="distance of the board below the sample, mm")
     first_led: Literal["-x-y", "+x-y", "-x+y", "+x+y"] = Field(
-        "-x-y", description="corner of LED 0: the side in x and in y on which it lies"
+        default="-x-y", description="corner of LED 0: the side in x and in y on which it lies"
     )
-    serpentine: bool = Field(False, description="every second row runs backwards")
+    serpentine: bool = Field(default=False, description="every second row runs backwards")
     centre_row: float | None = Field(
-        None, description="row on the optical axis, counted from LED 0; leave out: the middle of the board"
+        default=None, description="row on the optical axis, counted from LED 0; leave out: the middle of the board"
     )
     centre_column: float | None = Field(
-        None, description="column on the optical axis, counted from LED 0; leave out: the middle of the board"
+        default=None, description="column on the optical axis, counted from LED 0; leave out: the middle of the board"
     )
 
 
@@ -128,9 +128,9 @@ class Ring(_Table):
     """LEDs evenly spaced on a circle; the numbers run from +x towards +y."""
 
     count: int = Field(ge=1, le=4096, description="number of LEDs on the ring")
-    radius_mm: float | None = Field(None, ge=0, description="radius of the ring, mm (this or na)")
-    na: float | None = Field(None, ge=0, lt=1, description="illumination NA of the ring (this or radius_mm)")
-    start_deg: float = Field(0.0, ge=-360, le=360, description="angle of the ring's first LED on the board, degrees")
+    radius_mm: float | None = Field(default=None, ge=0, description="radius of the ring, mm (this or na)")
+    na: float | None = Field(default=None, ge=0, lt=1, description="illumination NA of the ring (this or radius_mm)")
+    start_deg: float = Field(default=0.0, ge=-360, le=360, description="angle of the first LED on the board, degrees")
 
     @field_validator("na")
     @classmethod
@@ -175,7 +175,7 @@ class BoardGeometry(_Table):
 
     kind: Literal["board"]
     distance_mm: float | None = Field(
-        None, gt=0, description="distance of the board's lowest LED below the sample, mm; leave out: as the board says"
+        default=None, gt=0, description="distance of the lowest LED below the sample, mm; leave out: as the board says"
     )
 
 
@@ -188,21 +188,23 @@ class Orientation(_Table):
     The data alone cannot tell a board from one turned by 180 degrees: a wrong entry flips the sample in z.
     """
 
-    mirror: Literal["none", "x", "y"] = Field("none", description="axis whose sign changes")
-    rotation_deg: float = Field(0.0, ge=-360, le=360, description="turn from +x towards +y, degrees")
-    shift_mm: PairOfFloats = Field((0.0, 0.0), description="[x, y] of the board's origin off the optical axis, mm")
+    mirror: Literal["none", "x", "y"] = Field(default="none", description="axis whose sign changes")
+    rotation_deg: float = Field(default=0.0, ge=-360, le=360, description="turn from +x towards +y, degrees")
+    shift_mm: PairOfFloats = Field(default=(0.0, 0.0), description="[x, y] of the board's origin off the axis, mm")
 
 
 class LedBoardSettings(_Table):
     """The LED board and its serial port."""
 
-    protocol: Literal["illuminate"] = Field("illuminate", description="language of the board's firmware")
-    port: str = Field("auto", min_length=1, description="'auto', a serial device (COM3, /dev/ttyACM0), or 'simulated'")
-    baud: int = Field(115200, ge=1200, description="speed of the serial port")
-    settle_ms: float = Field(2.0, ge=0, le=10000, description="wait between lighting and exposing, ms")
-    brightness: int = Field(255, ge=1, le=255, description="brightness of a lit LED")
+    protocol: Literal["illuminate"] = Field(default="illuminate", description="language of the board's firmware")
+    port: str = Field(
+        default="auto", min_length=1, description="'auto', a serial device (COM3, /dev/ttyACM0), or 'simulated'"
+    )
+    baud: int = Field(default=115200, ge=1200, description="speed of the serial port")
+    settle_ms: float = Field(default=2.0, ge=0, le=10000, description="wait between lighting and exposing, ms")
+    brightness: int = Field(default=255, ge=1, le=255, description="brightness of a lit LED")
     geometry: Geometry = Field(description="table with kind = grid, ring, list or board")
-    orientation: Orientation = Field(Orientation(), description="table with mirror, rotation_deg and shift_mm")
+    orientation: Orientation = Field(default=Orientation(), description="table with mirror, rotation_deg and shift_mm")
 
 
 class Illumination(_Table):
@@ -231,17 +233,17 @@ class PlanSettings(_Table):
     kind: Literal["brightfield", "ring", "subset"] = Field(
         description="brightfield: every LED inside the objective's NA; ring: na_min to na_max; subset: the list in leds"
     )
-    na_min: float = Field(0.0, ge=0, lt=2, description="smallest illumination NA of a ring")
-    na_max: float | None = Field(None, gt=0, lt=2, description="largest illumination NA of a ring; needed for kind ring")
+    na_min: float = Field(default=0.0, ge=0, lt=2, description="smallest illumination NA of a ring")
+    na_max: float | None = Field(default=None, gt=0, lt=2, description="largest illumination NA, needed for kind ring")
     leds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(False)] = Field(
-        (), description="numbers of the LEDs of a subset"
+        default=(), description="numbers of the LEDs of a subset"
     )
-    every: int = Field(1, ge=1, description="take every n-th of the chosen LEDs")
+    every: int = Field(default=1, ge=1, description="take every n-th of the chosen LEDs")
     exposure_ms: float = Field(gt=0, description="exposure of a frame, ms")
-    dark_frames: int = Field(4, ge=0, le=1000, description="frames without light at the start, averaged")
-    repeats: int = Field(1, ge=1, le=100000, description="how often the LEDs are gone through")
+    dark_frames: int = Field(default=4, ge=0, le=1000, description="frames without light at the start, averaged")
+    repeats: int = Field(default=1, ge=1, le=100000, description="how often the LEDs are gone through")
     order: Literal["spread", "board"] = Field(
-        "spread", description="spread: angles fill evenly from the first frames on; board: as the LEDs are numbered"
+        default="spread", description="spread: angles fill evenly from the first frame on; board: as the LEDs are numbered"
     )
 
     @field_validator("na_max")
@@ -270,17 +272,17 @@ class PlanSettings(_Table):
 class SimulationSettings(_Table):
     """A simulated microscope; the errors of a real one are put in on purpose and are not told to the reconstruction."""
 
-    phantom: Literal["cells", "beads", "absorbing"] = Field("cells", description="the sample")
-    seed: int = Field(0, ge=0, description="seed of the sample, the LED gains and the noise")
-    dn_max: float = Field(0.02, gt=0, le=0.2, description="largest index above the medium")
-    image_px: int = Field(256, ge=32, le=2048, description="side of the square image, pixels")
-    electrons: float = Field(10000.0, gt=0, description="electrons per pixel of the empty field at plan.exposure_ms")
-    full_well_e: float = Field(30000.0, gt=0, description="electrons at which a pixel saturates")
-    read_noise_e: float = Field(2.0, ge=0, description="read noise, electrons")
-    led_gain_sigma: float = Field(0.015, ge=0, le=0.5, description="relative spread of the LEDs' brightness")
-    board_shift_mm: PairOfFloats = Field((0.0, 0.0), description="[x, y] by which the board is misplaced, mm")
-    board_rotation_deg: float = Field(0.0, ge=-180, le=180, description="angle by which the board is misplaced, degrees")
-    distance_scale: float = Field(1.0, gt=0.5, lt=2, description="true over nominal distance of the board")
+    phantom: Literal["cells", "beads", "absorbing"] = Field(default="cells", description="the sample")
+    seed: int = Field(default=0, ge=0, description="seed of the sample, the LED gains and the noise")
+    dn_max: float = Field(default=0.02, gt=0, le=0.2, description="largest index above the medium")
+    image_px: int = Field(default=256, ge=32, le=2048, description="side of the square image, pixels")
+    electrons: float = Field(default=10000.0, gt=0, description="of the empty field in a pixel, at plan.exposure_ms")
+    full_well_e: float = Field(default=30000.0, gt=0, description="electrons at which a pixel saturates")
+    read_noise_e: float = Field(default=2.0, ge=0, description="read noise, electrons")
+    led_gain_sigma: float = Field(default=0.015, ge=0, le=0.5, description="relative spread of the LEDs' brightness")
+    board_shift_mm: PairOfFloats = Field(default=(0.0, 0.0), description="[x, y] by which the board is misplaced, mm")
+    board_rotation_deg: float = Field(default=0.0, ge=-180, le=180, description="turn of the misplaced board, degrees")
+    distance_scale: float = Field(default=1.0, gt=0.5, lt=2, description="true over nominal distance of the board")
 
 
 class Profile(_Table):
@@ -291,15 +293,15 @@ class Profile(_Table):
 
     name: str = Field(min_length=1, description="short name, as in lists and file names")
     title: str = Field(min_length=1, description="what the operator reads in the window")
-    description: str = Field("", description="free text")
+    description: str = Field(default="", description="free text")
     objective: Objective = Field(description="table [objective]")
     camera: CameraSettings = Field(description="table [camera]")
-    micromanager: MicroManagerSettings = Field(MicroManagerSettings(), description="table [micromanager]")
+    micromanager: MicroManagerSettings = Field(default=MicroManagerSettings(), description="table [micromanager]")
     led_board: LedBoardSettings = Field(description="table [led_board]")
     illumination: Illumination = Field(description="table [illumination]")
     sample: SampleSettings = Field(description="table [sample]")
     plan: PlanSettings = Field(description="table [plan]")
-    simulation: SimulationSettings | None = Field(None, description="table [simulation]")
+    simulation: SimulationSettings | None = Field(default=None, description="table [simulation]")
     _toml_text: str = PrivateAttr("")
 
     @field_validator("plan")
@@ -308,7 +310,8 @@ class Profile(_Table):
         if "camera" in info.data:
             limits: ExposureLimits = info.data["camera"].exposure_ms
             if not limits.min <= plan.exposure_ms <= limits.max:
-                raise broken_rule(f"{limits.min:g} to {limits.max:g} ms, the limits of camera.exposure_ms", key="exposure_ms")
+                allowed = f"{limits.min:g} to {limits.max:g}, the limits of camera.exposure_ms"
+                raise broken_rule(allowed, key="exposure_ms")
         return plan
 
     @field_validator("simulation")
@@ -362,7 +365,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror or "cannot be read" if isinstance(error, OSError) else f"not UTF-8 text ({error.reason})"
+        reason = str(error.strerror) if isinstance(error, OSError) else f"not UTF-8 text ({error.reason})"
         allowed = f"a TOML file, or one of the shipped profiles: {', '.join(shipped)}"
         remedy = f"did you mean {near!r}?" if (near := nearest(str(name_or_path), shipped)) else "choose another file"
         raise ProfileError(str(path), [Fault("", reason, allowed, remedy)]) from error
@@ -389,6 +392,7 @@ def parse_profile(text: str, origin: str) -> Profile:
     if profile.pixel_um > 1.05 * profile.nyquist_pixel_um:
         log.warning(
             "%s: a pixel is %.3f um in the object, NA %g at %g um needs %.3f um or less: fine detail will alias",
-            origin, profile.pixel_um, profile.objective.na, profile.illumination.wavelength_um, profile.nyquist_pixel_um,
+            origin, profile.pixel_um, profile.objective.na, profile.illumination.wavelength_um,
+            profile.nyquist_pixel_um,
         )  # fmt: skip
     return profile

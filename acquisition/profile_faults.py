@@ -1,7 +1,7 @@
 """What is wrong with a hardware profile, in the operator's words.
 
-Pydantic finds all faults at once but tells them to programmers; here each becomes one entry with the key as it stands in
-the file, the value found, what is allowed, and what to do.
+Pydantic finds all faults at once but tells them to programmers; here each becomes one entry with the key as it stands
+in the file, the value found, what is allowed, and what to do.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ def _look_up(
 ) -> tuple[list[str | int], Any, list[str], str]:
     """Follow a location through file and models.
 
-    Returns the keys as they stand in the file (pydantic adds the chosen kind of a union, which is none), the value there,
-    the keys known in its table, and the description of its field.
+    Returns the keys as they stand in the file (pydantic adds the chosen kind of a union, which is none), the value
+    there, the keys known in its table, and the description of its field.
     """
     keys: list[str | int] = []
     value: Any = data

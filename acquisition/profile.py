@@ -243,7 +243,7 @@ class PlanSettings(_Table):
     dark_frames: int = Field(default=4, ge=0, le=1000, description="frames without light at the start, averaged")
     repeats: int = Field(default=1, ge=1, le=100000, description="how often the LEDs are gone through")
     order: Literal["spread", "board"] = Field(
-        default="spread", description="spread: angles fill evenly from the first frame on; board: as the LEDs are numbered"
+        default="spread", description="spread: angles fill evenly from the first frame on; board: as numbered"
     )
 
     @field_validator("na_max")

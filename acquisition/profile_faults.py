@@ -71,10 +71,13 @@ def syntax_fault(error: tomllib.TOMLDecodeError, text: str) -> Fault:
     lines = text.splitlines()
     line = int(place[1]) if place else len(lines)
     shown = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    reason = str(error).split(" (at ")[0].lower()
     return Fault(
-        f"line {line}", shown or "(end of the file)", "TOML syntax: [table], key = value, text in quotes",
-        f"correct line {line} or the one before it: {str(error).split(' (at ')[0].lower()}",
-    )  # fmt: skip
+        key="",
+        found=f"line {line}: {shown or '(end of the file)'}",
+        allowed="TOML: [table], key = value, text in quotes",
+        remedy=f"correct line {line} or the one before it ({reason})",
+    )
 
 
 def faults_of(error: ValidationError, model: type[BaseModel], data: Mapping[str, Any]) -> list[Fault]:
@@ -98,7 +101,7 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], data: Mapping[str, Any]
     remedy = context.get("remedy") or f"{'add' if value is _MISSING else 'correct'} {key}"
     if isinstance(value, str) and (near := nearest(value, re.findall(r"'([^']+)'", allowed))):
         remedy = f"did you mean '{near}'?"
-    return Fault(key, found, allowed, f"{remedy}: {description}" if description else remedy)
+    return Fault(key, found, allowed, f"{remedy} ({description})" if description else remedy)
 
 
 def _allowed(kind: str, context: Mapping[str, Any], message: str) -> str:

@@ -1,0 +1,358 @@
+"""The instrument: LED board and camera of one profile, opened together, checked, and closed with the LEDs off.
+
+Nothing here belongs to a GUI thread: opening takes seconds and is meant for a thread of its own, `LiveView` has its
+own, and scan and live view hand the devices to each other through `Instrument.turns`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from acquisition.camera import CALL_TIMEOUT_S, Camera
+from acquisition.capture import CaptureHeader, Optics, Truth
+from acquisition.errors import OperatorError
+from acquisition.led_array.illuminate import IlluminateBoard
+from acquisition.led_array.protocol import BoardInfo, LedArray, LedArrayError
+from acquisition.leds import led_na, led_positions_mm
+from acquisition.profile import BoardGeometry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from acquisition.plan import ExposurePlan
+    from acquisition.profile import Profile
+    from acquisition.simulated.microscope import SimulatedMicroscope
+
+_log = logging.getLogger(__name__)
+
+_SIMULATION_PATIENCE_S = 120.0  # the first image of an angle is computed while it is read
+_PIXEL_TOLERANCE = 0.01
+
+
+class InstrumentBusyError(OperatorError):
+    """A scan has the devices."""
+
+
+class Turns:
+    """Whose turn it is: the live view takes the devices frame by frame, a scan keeps them until it is done.
+
+    A waiting scan comes before the next live frame. `scans` counts the scans that have begun, so the live view knows
+    that LEDs and exposure are no longer what it had set.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._frame_in_hand = False
+        self._scanning = False
+        self.scans = 0
+
+    @contextmanager
+    def frame(self, timeout_s: float) -> Iterator[bool]:
+        """Have the devices for one frame; False when they did not come free in time."""
+        with self._changed:
+            mine = self._changed.wait_for(lambda: not (self._scanning or self._frame_in_hand), timeout_s)
+            self._frame_in_hand = self._frame_in_hand or mine
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self._changed:
+                    self._frame_in_hand = False
+                    self._changed.notify_all()
+
+    @contextmanager
+    def scan(self) -> Iterator[None]:
+        """Have the devices for a scan; waits for the live frame in hand.
+
+        Raises
+        ------
+        InstrumentBusyError
+            Another scan has them.
+        """
+        with self._changed:
+            if self._scanning:
+                raise InstrumentBusyError("A scan is running already.", "Wait for its end, or cancel it.")
+            self._scanning = True
+            self.scans += 1
+            self._changed.wait_for(lambda: not self._frame_in_hand)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._scanning = False
+                self._changed.notify_all()
+
+
+class Instrument:
+    """An open instrument; make one with `open_instrument`.
+
+    Attributes
+    ----------
+    profile
+        As opened.
+    leds, camera
+        The devices. Use them inside `turns.frame` or `turns.scan`.
+    board_info
+        How the LED board introduced itself.
+    led_position_mm_l3, led_na_l2
+        (L, 3) and (L, 2): where the LEDs are by the profile (or the board), and the directions that follow.
+    turns
+        Hand-over between scan and live view.
+    simulated
+        What is behind the cables of a simulated profile (faults are injected there), else None.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        leds: LedArray,
+        camera: Camera,
+        board_info: BoardInfo,
+        led_position_mm_l3: NDArray[np.float64],
+        simulated: SimulatedMicroscope | None,
+    ) -> None:
+        self.profile = profile
+        self.leds = leds
+        self.camera = camera
+        self.board_info = board_info
+        self.led_position_mm_l3 = led_position_mm_l3
+        self.led_na_l2 = led_na(led_position_mm_l3, profile.led_board.orientation)
+        self.turns = Turns()
+        self.simulated = simulated
+
+    @property
+    def truth(self) -> Truth | None:
+        """The simulated sample and board as they really are; None on real hardware. Takes a second the first time."""
+        return None if self.simulated is None else self.simulated.truth
+
+    def capture_header(
+        self, plan: ExposurePlan, title: str = "", sample: str = "", operator: str = ""
+    ) -> CaptureHeader:
+        """Describe a capture of `plan` with this instrument as it is now."""
+        return CaptureHeader(
+            optics=optics_of(self.profile),
+            led_position_mm_l3=self.led_position_mm_l3,
+            led_na_l2=self.led_na_l2,
+            patterns_pl=plan.patterns_pl,
+            image_shape=self.camera.image_shape,
+            profile_toml=self.profile.toml_text,
+            title=title,
+            sample=sample,
+            operator=operator,
+            sample_z_um=self.profile.sample.z_um,
+        )
+
+    def close(self) -> None:
+        """LEDs off, then let go of board and camera; never raises. End scan and live view before."""
+        try:
+            self.leds.off()
+        except LedArrayError as error:
+            _log.error("The LEDs may still be on: %s", error)
+        self.leds.close()
+        self.camera.close()
+        if self.simulated is not None:
+            self.simulated.close()
+
+
+def optics_of(profile: Profile) -> Optics:
+    """Optics of the profile as a capture stores them."""
+    return Optics(
+        wavelength_um=profile.illumination.wavelength_um,
+        objective_na=profile.objective.na,
+        magnification=profile.objective.magnification,
+        camera_pixel_um=profile.camera.pixel_um * profile.camera.binning,
+        pixel_um=profile.pixel_um,
+        medium_index=profile.sample.medium_index,
+        camera_offset=profile.camera.offset_counts,
+        camera_gain_e=profile.camera.gain_e_per_count,
+        bit_depth=profile.camera.bit_depth,
+    )
+
+
+def open_instrument(
+    profile: Profile, on_check: Callable[[str, bool, str], None] = lambda name, ok, text: None
+) -> Instrument:
+    """Open and check the devices of a profile; a few seconds.
+
+    Parameters
+    ----------
+    profile
+        With a table [simulation]: emulated devices behind the same drivers.
+    on_check
+        Called on this thread after each check with its name, whether all is well, and the result in words. A check may
+        be bad without being fatal (a pixel size that Micro-Manager sees otherwise).
+
+    Raises
+    ------
+    OperatorError
+        `LedArrayError`, `CameraError` or `acquisition.leds.GeometryError`: the first check that is fatal. What was open
+        is closed again, LEDs off.
+    """
+    simulated = None
+    leds: IlluminateBoard | None = None
+    camera: Camera | None = None
+    check = "Simulation"
+    try:
+        if profile.simulation is not None:
+            from acquisition.simulated.microscope import SimulatedMicroscope
+
+            simulated = SimulatedMicroscope(profile, profile.simulation, optics_of(profile))
+        settings = profile.led_board
+        check = "LED board"
+        leds = IlluminateBoard(simulated.port if simulated else settings.port, settings.baud, settings.brightness)
+        info = leds.identify()
+        leds.off()
+        on_check(check, True, f"{info.name}, illuminate {info.firmware}, on {leds.port}")
+        check = "LEDs"
+        asked = leds.positions_mm() if isinstance(settings.geometry, BoardGeometry) else None
+        position_mm_l3 = led_positions_mm(settings.geometry, asked)
+        on_check(check, *_led_count_check(len(position_mm_l3), info))
+        check = "Camera"
+        camera = Camera.open(
+            profile.micromanager,
+            profile.camera,
+            simulated.install if simulated else None,
+            _SIMULATION_PATIENCE_S if simulated else CALL_TIMEOUT_S,
+        )
+        height, width = camera.image_shape
+        on_check(
+            check, True, f"{camera.label}, {width} x {height} pixels, {camera.exposure_ms:g} ms; {camera.version()}"
+        )
+        check = "Pixel size"
+        on_check(check, *_pixel_check(profile.pixel_um, camera.pixel_size_um()))
+    except BaseException as error:
+        if isinstance(error, OperatorError):
+            on_check(check, False, str(error))
+        if leds is not None:
+            try:
+                leds.off()
+            except LedArrayError as off_error:
+                _log.error("The LEDs may still be on: %s", off_error)
+            leds.close()
+        if camera is not None:
+            camera.close()
+        if simulated is not None:
+            simulated.close()
+        raise
+    return Instrument(profile, leds, camera, info, position_mm_l3, simulated)
+
+
+def _led_count_check(described: int, info: BoardInfo) -> tuple[bool, str]:
+    if described > info.led_count:
+        raise LedArrayError(
+            f"The profile describes {described} LEDs, the board {info.name} has {info.led_count}.",
+            "Correct led_board.geometry in the hardware profile, or connect the board that it describes.",
+        )
+    if described < info.led_count:
+        return False, f"The profile describes {described} LEDs of the board's {info.led_count}: the rest stay dark"
+    return True, f"{described} LEDs"
+
+
+def _pixel_check(profile_um: float, micromanager_um: float) -> tuple[bool, str]:
+    text = f"{profile_um:.4f} um in the object"
+    if micromanager_um <= 0:
+        return True, f"{text} (not calibrated in Micro-Manager)"
+    if abs(micromanager_um / profile_um - 1) > _PIXEL_TOLERANCE:
+        return (
+            False,
+            f"{text} by the profile, {micromanager_um:.4f} um by Micro-Manager: check magnification and binning",
+        )
+    return True, text
+
+
+class LiveView:
+    """Snaps continuously on a thread of its own and pauses by itself while a scan has the instrument.
+
+    Parameters
+    ----------
+    instrument
+        Open.
+    on_image
+        Called on the live thread with each image (H, W) uint16. The next one is taken when it has returned, so nothing
+        queues up. What it raises is logged and the view goes on.
+    on_error
+        Called once, on the live thread, with what ended the view; None: it is logged.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        on_image: Callable[[NDArray[np.uint16]], None],
+        on_error: Callable[[OperatorError], None] | None = None,
+    ) -> None:
+        self._instrument = instrument
+        self._on_image = on_image
+        self._on_error = on_error
+        self._lock = threading.Lock()
+        self._pattern_l = np.zeros(len(instrument.led_na_l2), np.float32)
+        self._exposure_ms = instrument.camera.exposure_ms
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live-view")
+        self._dirty = True
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def set_pattern(self, brightness_l: NDArray[np.float32]) -> None:
+        """Light this from the next frame on, (L,) 0 to 1; returns at once."""
+        with self._lock:
+            self._pattern_l, self._dirty = np.array(brightness_l, np.float32), True
+
+    def set_exposure_ms(self, exposure_ms: float) -> None:
+        """Expose so long from the next frame on; returns at once."""
+        with self._lock:
+            self._exposure_ms, self._dirty = exposure_ms, True
+
+    def stop(self, timeout_s: float | None = None) -> bool:
+        """End the view with the LEDs off; False when its thread has not ended within `timeout_s` (0: do not wait)."""
+        self._stop.set()
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        instrument = self._instrument
+        scans_seen = instrument.turns.scans
+        try:
+            while not self._stop.is_set():
+                with instrument.turns.frame(timeout_s=0.1) as mine:
+                    if not mine:
+                        continue
+                    with self._lock:
+                        dirty = self._dirty or scans_seen != instrument.turns.scans
+                        pattern_l, exposure_ms, self._dirty = self._pattern_l, self._exposure_ms, False
+                    if dirty:
+                        scans_seen = instrument.turns.scans
+                        instrument.camera.set_exposure_ms(exposure_ms)
+                        instrument.leds.show(pattern_l)
+                        self._stop.wait(instrument.profile.led_board.settle_ms / 1000)
+                    image_yx = instrument.camera.snap()
+                self._hand_over(image_yx)
+        except OperatorError as error:
+            _log.error("Live view ended: %s", error)
+            if self._on_error is not None:
+                self._on_error(error)
+        finally:
+            with instrument.turns.frame(timeout_s=0) as mine:  # a scan that has the LEDs switches them off itself
+                if mine:
+                    self._switch_off()
+
+    def _hand_over(self, image_yx: NDArray[np.uint16]) -> None:
+        try:
+            self._on_image(image_yx)
+        except Exception:
+            _log.exception("live image not shown")
+
+    def _switch_off(self) -> None:
+        try:
+            self._instrument.leds.off()
+        except LedArrayError as error:
+            _log.error("The LEDs may still be on: %s", error)

@@ -1,0 +1,317 @@
+"""A scan: LED, settle, expose, read, write, next. On a thread of its own, from the plan to the finished file.
+
+    idle --start--> preparing --> running --> finishing --> finished (complete | cancelled | failed)
+                        |            |            ^
+                        +-- error ---+-- cancel --+
+
+* preparing: wait for the live view to hand over, set the exposure, create the file.
+* running: frame by frame. A frame is on disk before anybody is told of it, so killing the program loses nothing.
+* finishing: LEDs off, whatever has happened; the file gets its status.
+* finished: `complete` only when every frame of the plan is in the file.
+
+LED and frame are matched by count and by the board's own confirmation. A board that confirms before it switches would
+shift every angle by one: so a plan with dark frames ends with one more, which must be dark again (it is not stored).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from acquisition.capture import CaptureHeader, CaptureWriter, Frame
+from acquisition.errors import OperatorError
+from acquisition.plan import DARK
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from acquisition.capture import CaptureStatus
+    from acquisition.instrument import Instrument
+    from acquisition.plan import ExposurePlan
+
+_log = logging.getLogger(__name__)
+
+_LAST_FRAME_LIMIT = 0.1
+"""Light of the closing dark frame over that of the brightest lit one, above which LEDs and frames are out of step."""
+
+
+class ScanState(Enum):
+    """Where a scan stands."""
+
+    IDLE = "idle"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    FINISHING = "finishing"
+    FINISHED = "finished"
+
+
+class FinishReason(Enum):
+    """How a scan ended."""
+
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+_FILE_STATUS: dict[FinishReason, CaptureStatus] = {
+    FinishReason.COMPLETE: "complete",
+    FinishReason.CANCELLED: "aborted",
+    FinishReason.FAILED: "failed",
+}
+
+
+class ScanError(OperatorError):
+    """The frames are not what the plan says."""
+
+
+@dataclass(frozen=True)
+class ScanStatus:
+    """A scan at one moment.
+
+    Attributes
+    ----------
+    state, reason
+        `reason` is None until the scan is finished.
+    frames_done, frames_total
+        Exposures, dark frames included.
+    elapsed_s, eta_s
+        Since the start; `eta_s` is None before the first frame and after the last.
+    message
+        For the operator: what went wrong and what to do; empty when all is well.
+    path
+        The finished capture file; None while there is none.
+    """
+
+    state: ScanState
+    reason: FinishReason | None
+    frames_done: int
+    frames_total: int
+    elapsed_s: float = 0.0
+    eta_s: float | None = None
+    message: str = ""
+    path: Path | None = None
+
+
+class _Noting:
+    """Lets no error through: what is raised inside becomes a line for the operator."""
+
+    def __init__(self, problems: list[str], what: str = "") -> None:
+        self._problems = problems
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if isinstance(error, OperatorError):
+            self._problems.append(f"{self._what}{error}")
+        elif isinstance(error, Exception):
+            _log.error("unexpected error in a scan", exc_info=error)
+            self._problems.append(f"{self._what}Unexpected error: {error!r}")
+        return isinstance(error, Exception)
+
+
+class Scan:
+    """One run of a plan into one file.
+
+    Parameters
+    ----------
+    instrument
+        Open; the scan has it alone from `preparing` to `finished`.
+    plan, path, header
+        What to expose, where to, and what to write about it (`Instrument.capture_header`).
+    on_frame
+        Called on the scan's thread with each frame once it is stored; dark frames come with pattern -1. What it raises
+        is logged, and the scan goes on.
+    on_status
+        Called on the scan's thread whenever the status has changed; what it raises is logged.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        plan: ExposurePlan,
+        path: str | os.PathLike[str],
+        header: CaptureHeader,
+        on_frame: Callable[[Frame], None] = lambda frame: None,
+        on_status: Callable[[ScanStatus], None] = lambda status: None,
+    ) -> None:
+        self._instrument = instrument
+        self._plan = plan
+        self._path = path
+        self._header = header
+        self._on_frame = on_frame
+        self._on_status = on_status
+        self._cancel = threading.Event()
+        # Not a daemon: a program that ends in mid scan ends the scan properly, LEDs off.
+        self._thread = threading.Thread(target=self._run, name="scan")
+        self._status = ScanStatus(ScanState.IDLE, None, 0, plan.frame_count)
+        self._started = 0.0
+        self._full_count = 2**header.optics.bit_depth - 1
+
+    @property
+    def status(self) -> ScanStatus:
+        """The latest snapshot."""
+        return self._status
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Stop after the frame in hand; the file keeps what it has. Returns at once."""
+        self._cancel.set()
+
+    def wait(self, timeout_s: float | None = None) -> ScanStatus:
+        """Wait for the end, at most `timeout_s`, and return the status."""
+        self._thread.join(timeout_s)
+        return self._status
+
+    def _run(self) -> None:
+        self._started = time.perf_counter()
+        reason, path, problems = FinishReason.FAILED, None, list[str]()
+        with _Noting(problems), self._instrument.turns.scan():
+            reason, path = self._scan(problems)
+        message = "\n".join(problems)
+        if message:
+            _log.error("scan %s: %s", reason.value, message)
+        self._report(state=ScanState.FINISHED, reason=reason, message=message, path=path)
+
+    def _scan(self, problems: list[str]) -> tuple[FinishReason, Path | None]:
+        writer: CaptureWriter | None = None
+        path: Path | None = None
+        reason = FinishReason.FAILED
+        self._report(state=ScanState.PREPARING)
+        with _Noting(problems):
+            self._prepare()
+            writer = CaptureWriter(self._path, self._header)
+            reason = self._expose_all(writer)
+        self._report(state=ScanState.FINISHING)
+        with _Noting(problems, "The LEDs could not be switched off and may still be on: "):
+            self._instrument.leds.off()
+        if writer is not None:
+            with _Noting(problems):
+                path = writer.finish(_FILE_STATUS[reason])
+            if path is None:
+                reason = FinishReason.FAILED
+        return reason, path
+
+    def _prepare(self) -> None:
+        camera = self._instrument.camera
+        if camera.image_shape != self._header.image_shape:
+            raise ScanError(
+                f"The camera gives {camera.image_shape} pixels, the capture expects {self._header.image_shape}.",
+                "Start the scan again.",
+            )
+        camera.set_exposure_ms(self._plan.exposure_ms)
+
+    def _expose_all(self, writer: CaptureWriter) -> FinishReason:
+        """Take and store every frame, until done or cancelled."""
+        truth = self._instrument.truth
+        if truth is not None:
+            writer.write_truth(truth)
+        self._report(state=ScanState.RUNNING)
+        dark_total = np.zeros(self._header.image_shape, np.float32)
+        darks_left = dark_count = int((self._plan.order_n == DARK).sum())
+        brightest = 0.0
+        for index, pattern in enumerate(self._plan.order_n.tolist()):
+            if self._cancel.is_set():
+                return FinishReason.CANCELLED
+            frame = self._expose(index, pattern)
+            if pattern == DARK:
+                dark_total += frame.image_yx
+                darks_left -= 1
+                if darks_left == 0:
+                    writer.write_dark(dark_total / np.float32(dark_count))
+            else:
+                writer.write_frame(frame)
+                brightest = max(brightest, _light(frame.image_yx))
+            self._tell_frame(frame)
+        if dark_count and brightest:
+            self._check_step(_light(dark_total) / dark_count, brightest)
+        expected = self._plan.frame_count - dark_count
+        if writer.frames_written != expected:
+            raise ScanError(f"{writer.frames_written} of {expected} frames were stored.", "Scan again.")
+        return FinishReason.COMPLETE
+
+    def _expose(self, index: int, pattern: int) -> Frame:
+        instrument, plan = self._instrument, self._plan
+        if pattern == DARK:
+            instrument.leds.off()
+        else:
+            instrument.leds.show(plan.patterns_pl[pattern])
+        time.sleep(plan.settle_ms / 1000)
+        host_time_s = time.perf_counter() - self._started
+        image_yx = instrument.camera.snap()
+        return Frame(
+            index=index,
+            pattern=pattern,
+            image_yx=image_yx,
+            exposure_ms=instrument.camera.exposure_ms,
+            host_time_s=host_time_s,
+            saturated_fraction=float(np.count_nonzero(image_yx >= self._full_count) / image_yx.size),
+        )
+
+    def _check_step(self, dark: float, brightest: float) -> None:
+        """Expose once more without light: it is dark, or LEDs and frames have been out of step."""
+        last = _light(self._expose(self._plan.frame_count, DARK).image_yx)
+        if last - dark > _LAST_FRAME_LIMIT * (brightest - dark) > 0:
+            raise ScanError(
+                f"The last frame is lit although the LEDs were switched off before it (mean {last:.0f} counts, dark "
+                f"{dark:.0f}): the LED board switches late, so the frames do not belong to the LEDs noted with them.",
+                "Increase led_board.settle_ms in the hardware profile and scan again; do not use this capture.",
+            )
+
+    def _tell_frame(self, frame: Frame) -> None:
+        try:
+            self._on_frame(frame)
+        except Exception:
+            _log.exception("frame %d is stored, but was not passed on", frame.index)
+        done = frame.index + 1
+        elapsed_s = time.perf_counter() - self._started
+        left = self._plan.frame_count - done
+        self._report(frames_done=done, eta_s=elapsed_s / done * left)
+
+    def _report(
+        self,
+        *,
+        state: ScanState | None = None,
+        reason: FinishReason | None = None,
+        frames_done: int | None = None,
+        eta_s: float | None = None,
+        message: str = "",
+        path: Path | None = None,
+    ) -> None:
+        before = self._status
+        self._status = replace(
+            before,
+            state=state or before.state,
+            reason=reason,
+            frames_done=before.frames_done if frames_done is None else frames_done,
+            elapsed_s=time.perf_counter() - self._started,
+            eta_s=eta_s,
+            message=message,
+            path=path,
+        )
+        try:
+            self._on_status(self._status)
+        except Exception:
+            _log.exception("status not passed on")
+
+
+def _light(image_yx: NDArray[np.uint16] | NDArray[np.float32]) -> float:
+    """Mean counts of an image, from every fourth pixel each way."""
+    return float(image_yx[::4, ::4].mean())

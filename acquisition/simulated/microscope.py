@@ -1,0 +1,169 @@
+"""The simulated microscope: an emulated LED board, and what its light shows of a phantom on the real camera's time.
+
+The program drives it as it drives a real one: the board answers on a serial port, the camera is Micro-Manager's
+DemoCamera with its exposure, region of interest and read-out. Only the pixels are replaced, by
+
+    counts = sensor( sum_l  light_l(exposure) * gain_l * image_l )
+
+with light_l the mean light of LED l between start and end of this very exposure (so a frame taken too early is as wrong
+as it would be at the bench), gain_l the LED's own brightness error and image_l the phantom in the light of the LED's
+true direction.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acquisition.capture import Optics, Truth
+from acquisition.leds import led_na, led_positions_mm
+from acquisition.simulated.board import IlluminateEmulator
+from acquisition.simulated.optics import AngledImager
+from acquisition.simulated.phantoms import make_phantom, volume_zyx
+from acquisition.simulated.sensor import Sensor
+from acquisition.simulated.transport import EmulatedPort
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from acquisition.profile import Profile, SimulationSettings
+
+_log = logging.getLogger(__name__)
+
+_READ_OUT_STEP_UM = 0.5
+_OFF_AXIS_SEED, _NOISE_SEED = 1, 2  # streams of the one seed in the profile
+
+
+class SimulatedMicroscope:
+    """Everything behind the cables of a simulated profile.
+
+    Parameters
+    ----------
+    profile
+        With a table [simulation].
+
+    Attributes
+    ----------
+    board
+        The emulated firmware; faults are injected here.
+    led_na_l2
+        (L, 2) where the LEDs really are.
+    led_gain_l
+        (L,) how bright they really are.
+    """
+
+    def __init__(self, profile: Profile, settings: SimulationSettings, optics: Optics) -> None:
+        self._profile = profile
+        self._settings = settings
+        self._optics = optics
+        nominal_l3 = led_positions_mm(profile.led_board.geometry)
+        self.board = IlluminateEmulator(nominal_l3, profile.illumination.wavelength_um)
+        orientation = profile.led_board.orientation
+        shift_x, shift_y = orientation.shift_mm
+        misplaced = orientation.model_copy(
+            update={
+                "rotation_deg": orientation.rotation_deg + settings.board_rotation_deg,
+                "shift_mm": (shift_x + settings.board_shift_mm[0], shift_y + settings.board_shift_mm[1]),
+            }
+        )
+        self.led_na_l2 = led_na(nominal_l3 * [1.0, 1.0, settings.distance_scale], misplaced)
+        spread = np.random.default_rng([settings.seed, _OFF_AXIS_SEED]).standard_normal(len(nominal_l3))
+        self.led_gain_l = (1 + settings.led_gain_sigma * spread).astype(np.float32)
+        self._rng = np.random.default_rng([settings.seed, _NOISE_SEED])
+        self._sensor = Sensor(
+            offset_counts=profile.camera.offset_counts,
+            gain_e_per_count=profile.camera.gain_e_per_count or 1.0,
+            bit_depth=profile.camera.bit_depth,
+            full_well_e=settings.full_well_e,
+            read_noise_e=settings.read_noise_e,
+        )
+        self._port = EmulatedPort(self.board.feed)
+        # Slicing the phantom takes seconds: it goes on while the camera is opened.
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="phantom")
+        self._imager = self._background.submit(self._make_imager)
+        self._exposure_s = (0.0, 0.0)
+
+    @property
+    def port(self) -> str:
+        """Serial port on which the board answers."""
+        return self._port.port
+
+    @property
+    def sensor_shape(self) -> tuple[int, int]:
+        """Rows and columns of the whole sensor."""
+        return (self._settings.image_px, self._settings.image_px)
+
+    @cached_property
+    def _phantom(self) -> Any:
+        height_um, width_um = (side * self._optics.pixel_um for side in self.sensor_shape)
+        return make_phantom(
+            self._settings.phantom,
+            self._settings.seed,
+            self._settings.dn_max,
+            (width_um, height_um),
+            self._profile.sample.z_um,
+        )
+
+    def _make_imager(self) -> AngledImager:
+        started = time.perf_counter()
+        imager = AngledImager.of_phantom(self._phantom, self._optics, self.sensor_shape, self._profile.sample.z_um)
+        _log.debug("phantom sliced in %.1f s", time.perf_counter() - started)
+        return imager
+
+    def install(self, core: Any, camera: str) -> None:
+        """Make the core's camera see this microscope; called once, on the core's thread, before settings are made."""
+        core.set_property(camera, "FastImage", "1")
+        core.set_property(camera, "OnCameraCCDXSize", str(self.sensor_shape[1]))
+        core.set_property(camera, "OnCameraCCDYSize", str(self.sensor_shape[0]))
+        core.set_pixel_size_um(core.get_current_pixel_size_config(), self._optics.pixel_um)
+        snap_image, get_image = core.snap_image, core.get_image
+
+        def snap_in_this_light() -> None:
+            start = time.perf_counter()
+            snap_image()
+            self._exposure_s = (start, start + core.get_exposure() / 1000)
+
+        def get_image_of_phantom() -> NDArray[np.uint16]:
+            blank = get_image()
+            x, y, width, height = core.get_roi()
+            counts = self.image(*self._exposure_s)[y : y + height, x : x + width]
+            return counts.reshape(blank.shape)
+
+        core.snap_image, core.get_image = snap_in_this_light, get_image_of_phantom
+
+    def image(self, start_s: float, end_s: float) -> NDArray[np.uint16]:
+        """Counts (H, W) of the whole sensor for an exposure between two times of the board's clock."""
+        light_l = self.board.mean_brightness(start_s, end_s) * self.led_gain_l
+        electrons_yx = np.zeros(self.sensor_shape, np.float32)
+        for led in np.flatnonzero(light_l > 1e-6):
+            electrons_yx += light_l[led] * self._imager.result().intensity(self.led_na_l2[led])
+        electrons_yx *= np.float32(self._settings.electrons * (end_s - start_s) * 1000 / self._profile.plan.exposure_ms)
+        return self._sensor.expose(electrons_yx, self._rng)
+
+    @cached_property
+    def truth(self) -> Truth:
+        """What the sample and the board really are, on planes about half a micrometre apart and the camera's pixels."""
+        top, bottom = self._profile.sample.z_um
+        count = max(2, round((bottom - top) / _READ_OUT_STEP_UM))
+        edges_um = np.linspace(top, bottom, count + 1)
+        z_um = 0.5 * (edges_um[:-1] + edges_um[1:])
+        index_zyx = volume_zyx(self._phantom, z_um, self.sensor_shape, self._optics.pixel_um)
+        x, y, width, height = self._profile.camera.roi or (0, 0, *self.sensor_shape[::-1])
+        index_zyx = index_zyx[:, y : y + height, x : x + width]
+        kappa_zyx = np.ascontiguousarray(index_zyx.imag)
+        return Truth(
+            dn_zyx=np.ascontiguousarray(index_zyx.real),
+            kappa_zyx=kappa_zyx if kappa_zyx.any() else None,
+            z_um=z_um,
+            led_na_l2=self.led_na_l2,
+        )
+
+    def close(self) -> None:
+        """Take the board from its port."""
+        self._port.close()
+        self._background.shutdown(wait=False, cancel_futures=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import time
 from dataclasses import fields
@@ -23,9 +22,11 @@ import h5py
 import numpy as np
 
 from acquisition.capture_records import Calibration, Capture, CaptureHeader, CaptureStatus, Frame, Optics, Truth
+from acquisition.disk_file import DiskFile
 from acquisition.errors import OperatorError
 
 if TYPE_CHECKING:
+    import os
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -105,12 +106,8 @@ class CaptureWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._check_free_space()
-            # Mode x: of two scans with one name, the second fails. The lock would only keep readers out.
-            self._file = h5py.File(self._part, "x", libver="earliest", locking=False)
-        except OSError as error:
-            raise self._disk_error("create", error) from error
-        try:
-            self._sync_fd = os.open(self._part, os.O_RDWR)
+            self._disk = DiskFile(self._part)
+            self._file = h5py.File(self._disk, "w", libver="earliest")
             self._create(header)
             self._store()
         except OSError as error:
@@ -181,12 +178,13 @@ class CaptureWriter:
             return self.path
         try:
             self._file["entry/status"][0] = status.encode()
-            self._file.flush()
-            os.fsync(self._sync_fd)
+            self._file.close()
+            self._disk.raise_error()
+            self._disk.sync()
         except OSError as error:
             raise self._disk_error("finish", error) from error
         finally:
-            self._close()
+            self._disk.close()
         if self.path.exists():
             raise CaptureError(f"{self.path} appeared during the scan; the frames are in {self._part}.", "Rename it.")
         self._part.rename(self.path)
@@ -249,16 +247,10 @@ class CaptureWriter:
     def _store(self) -> None:
         """Hand all to the system, which outlives this program; now and then to the disk, which outlives the system."""
         self._file.flush()
+        self._disk.raise_error()
         if time.monotonic() - self._last_sync_s >= FSYNC_INTERVAL_S:
-            os.fsync(self._sync_fd)
+            self._disk.sync()
             self._last_sync_s = time.monotonic()
-
-    def _close(self) -> None:
-        os.close(self._sync_fd)
-        try:
-            self._file.close()
-        except (OSError, RuntimeError) as error:  # h5py closes what it can and says what it could not
-            log.error("%s: %s", self._part, error)
 
     def _check_free_space(self) -> None:
         needed = 2 * int(np.prod(self.header.image_shape)) + FREE_SPACE_RESERVE

@@ -1,0 +1,57 @@
+"""The file under an HDF5 file that is being written, and what a failing disk does to it."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class DiskFile(io.FileIO):
+    """A new file, unbuffered, for `h5py.File`, that never tells HDF5 of a full or failing disk.
+
+    HDF5 cannot go on after a failed write: closing fails too, and the program dies at its end (segmentation fault, seen
+    with HDF5 1.14). Here the first failure is kept in `error` for the writer to raise, and from then on nothing is
+    written any more: on the disk remains what the last flush left, readable.
+
+    Raises
+    ------
+    OSError
+        On construction: the file exists already or cannot be made.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path, "x+")
+        self.error: OSError | None = None
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write all of `data`, or keep the error and let HDF5 think so."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size, or keep the error."""
+        try:
+            if self.error is None:
+                super().truncate(size)
+        except OSError as error:
+            self.error = error
+        return self.tell() if size is None else size
+
+    def raise_error(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self.error is not None:
+            raise self.error
+
+    def sync(self) -> None:
+        """Wait until the disk has everything."""
+        os.fsync(self.fileno())

@@ -50,7 +50,8 @@ class FitSettings:
     device
         ``auto``, ``cpu`` or ``cuda``.
     hold_out
-        Rows of the capture's patterns that the fit never sees; empty: every ninth pattern is kept for the figure of merit.
+        Rows of the capture's patterns that the fit never sees; empty: every ninth pattern is kept for the figure of
+        merit.
     z_um
         Top and bottom of the volume, in micrometres from the focal plane; None: as the capture says.
     seed
@@ -80,7 +81,7 @@ class StartLive:
 
 @dataclass(frozen=True)
 class AddFrame:
-    """One exposed frame, camera counts (H, W) uint16. `pattern` is the row of the header's patterns, -1 for a dark frame."""
+    """One frame of camera counts, (H, W) uint16. `pattern` is the row of the header's patterns, -1: a dark frame."""
 
     run: int
     pattern: int
@@ -139,9 +140,9 @@ class SaveField:
 class RequestSlice:
     """A picture of a plane. Each view has one plane: a newer request replaces an older one that still waits.
 
-    The plane is spanned from its corner `origin_um` by the edges `u_um` (columns) and `v_um` (rows); pixel (i, j) of `shape`
-    (rows, columns) is evaluated at origin + (j + 0.5) / columns * u + (i + 0.5) / rows * v. While the field is being fitted
-    the process answers again, unasked, whenever the field has changed and the view budget allows.
+    The plane is spanned from its corner `origin_um` by the edges `u_um` (columns) and `v_um` (rows); pixel (i, j) of
+    `shape` (rows, columns) is evaluated at origin + (j + 0.5) / columns * u + (i + 0.5) / rows * v. While the field is
+    being fitted the process answers again, unasked, whenever the field has changed and the view budget allows.
     """
 
     run: int
@@ -277,9 +278,16 @@ class SliceImage:
 
 
 Command = (
-    StartLive | AddFrame | FramesDone | StartStored | OpenField | FinishNow | Cancel | SaveField | RequestSlice
-    | SetViewBudget | Shutdown
+    StartLive
+    | AddFrame
+    | FramesDone
+    | StartStored
+    | OpenField
+    | FinishNow
+    | Cancel
+    | SaveField
+    | RequestSlice
+    | SetViewBudget
+    | Shutdown
 )
-Event = (
-    Ready | Heartbeat | Phase | FitProgress | FieldReady | Finished | Saved | Notice | Failed | SliceImage
-)
+Event = Ready | Heartbeat | Phase | FitProgress | FieldReady | Finished | Saved | Notice | Failed | SliceImage

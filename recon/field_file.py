@@ -1,0 +1,221 @@
+"""Field files: one reconstruction in plain HDF5, a few megabytes that replace the volume.
+
+Holds the architecture by name, the weights as datasets, box, optics, LED directions and history, so that any machine
+can evaluate n(x, y, z) at any point without the capture. Feature grids are stored in half precision (their values are
+of order one, the rounding is below a thousandth) and compressed; the network keeps single precision.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import torch
+
+from acquisition.capture import Optics
+from acquisition.errors import OperatorError
+from recon.field import FieldConfig, NeuralField
+from recon.grid import VolumeGrid
+from recon.result import Field, History
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SCHEMA = "fieldscope-field"
+SCHEMA_VERSION = 1
+ARCHITECTURE = "spline-grids-1"
+
+
+class FieldFileError(OperatorError):
+    """A field file cannot be written or read."""
+
+
+def program_versions() -> dict[str, str]:
+    """Versions that matter for a reconstruction."""
+    try:
+        own = version("fieldscope")
+    except PackageNotFoundError:  # run from the source tree, not installed
+        own = "(not installed)"
+    return {
+        "fieldscope": own,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def write_field(path: str | os.PathLike[str], field: Field) -> int:
+    """Write a field; the file appears whole or not at all, and replaces one of the same name only then.
+
+    Returns
+    -------
+    int
+        Size in bytes.
+
+    Raises
+    ------
+    FieldFileError
+        The folder cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
+        os.close(handle)
+        try:
+            with h5py.File(temporary, "w", libver="earliest") as file:
+                _fill(file, field)
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FieldFileError(
+            f"Cannot write {path}: {error.strerror or error}.", "Check that the folder may be written and has room."
+        ) from error
+    return path.stat().st_size
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _fill(file: h5py.File, field: Field) -> None:
+    network, history = field.network, field.history
+    file.attrs.update(
+        schema=SCHEMA, schema_version=SCHEMA_VERSION, created=datetime.now(UTC).isoformat(timespec="seconds")
+    )
+    config = network.config
+    architecture = file.create_group("architecture")
+    architecture.attrs.update(
+        name=ARCHITECTURE,
+        levels_zyx=np.array(config.levels_zyx),
+        features=np.array(config.features),
+        widths=np.array(config.widths),
+        scale=config.scale,
+        positive=config.positive,
+    )
+    file.create_dataset("bounds_um", data=np.array(config.bounds_um))
+    file.attrs["medium_index"] = config.medium_index
+    weights = file.create_group("weights")
+    for name, parameter in network.named_parameters():
+        values = parameter.detach().cpu().numpy()
+        if name.startswith("grids."):
+            weights.create_dataset(name, data=values.astype(np.float16), compression="gzip", shuffle=True)
+        else:
+            weights.create_dataset(name, data=values)
+    optics = file.create_group("optics")
+    optics.attrs.update({name: value for name, value in asdict(field.optics).items() if value is not None})
+    file.create_group("grid").attrs.update(
+        shape_zyx=np.array(field.grid.shape_zyx),
+        dz_um=field.grid.dz_um,
+        pixel_um=field.grid.pixel_um,
+        z_first_um=field.grid.z_first_um,
+    )
+    illumination = file.create_group("illumination")
+    illumination.create_dataset("led_na", data=history.led_na_l2)
+    illumination.create_dataset("led_gain", data=history.led_gain_p)
+    fit = file.create_group("fit")
+    fit.attrs.update(
+        forward_model=history.forward_model,
+        reason=history.reason,
+        training_loss=history.training_loss,
+        steps=history.steps,
+        seconds=history.seconds,
+        seed=history.seed,
+        capture_name=history.capture_name,
+        capture_sha256=history.capture_sha256,
+        versions=json.dumps(history.versions),
+    )
+    fit.create_dataset("held_out", data=np.array(history.held_out, np.int64))
+    if history.held_out_error is not None:
+        fit.attrs["held_out_error"] = history.held_out_error
+
+
+def read_field(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Field:
+    """Read a field file; see `recon.load_field`."""
+    path = Path(path)
+    if not path.is_file():
+        raise FieldFileError(f"There is no field {path}.", "Check name and folder.")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            found = file.attrs.get("schema"), file.attrs.get("schema_version")
+            if found != (SCHEMA, SCHEMA_VERSION):
+                raise FieldFileError(
+                    f"{path} is not a field this program reads: schema {found[0]} version {found[1]}, expected {SCHEMA}"
+                    f" version {SCHEMA_VERSION}.",
+                    "Choose a field file (NAME.field.h5), or update Fieldscope if a newer one wrote it.",
+                )
+            return _read(file, path, device)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise FieldFileError(
+            f"{path} is damaged or not a field: {error}.", "Reconstruct it again from its capture."
+        ) from error
+
+
+def _read(file: h5py.File, path: Path, device: str | torch.device) -> Field:
+    architecture = file["architecture"].attrs
+    if architecture["name"] != ARCHITECTURE:
+        raise FieldFileError(
+            f"{path} holds a field of the kind {architecture['name']!r}; this program knows {ARCHITECTURE!r}.",
+            "Update Fieldscope.",
+        )
+    lower, upper = file["bounds_um"][()].tolist()
+    config = FieldConfig(
+        bounds_um=(tuple(lower), tuple(upper)),
+        medium_index=float(file.attrs["medium_index"]),
+        levels_zyx=tuple(tuple(cells) for cells in architecture["levels_zyx"].tolist()),
+        features=tuple(architecture["features"].tolist()),
+        widths=tuple(architecture["widths"].tolist()),
+        scale=float(architecture["scale"]),
+        positive=bool(architecture["positive"]),
+    )
+    network = NeuralField(config)
+    _load_weights(network, file["weights"])
+    grid = file["grid"].attrs
+    fit = file["fit"].attrs
+    optics = {f.name: _plain(file["optics"].attrs[f.name]) for f in fields(Optics) if f.name in file["optics"].attrs}
+    history = History(
+        forward_model=str(fit["forward_model"]),
+        reason=str(fit["reason"]),
+        held_out_error=float(fit["held_out_error"]) if "held_out_error" in fit else None,
+        training_loss=float(fit["training_loss"]),
+        held_out=tuple(file["fit/held_out"][()].tolist()),
+        steps=int(fit["steps"]),
+        seconds=float(fit["seconds"]),
+        seed=int(fit["seed"]),
+        capture_name=str(fit["capture_name"]),
+        capture_sha256=str(fit["capture_sha256"]),
+        led_na_l2=file["illumination/led_na"][()],
+        led_gain_p=file["illumination/led_gain"][()],
+        versions=json.loads(fit["versions"]),
+    )
+    planes, rows, columns = grid["shape_zyx"].tolist()
+    volume_grid = VolumeGrid(
+        (planes, rows, columns), float(grid["dz_um"]), float(grid["pixel_um"]), float(grid["z_first_um"])
+    )
+    return Field(network.to(device).requires_grad_(False), volume_grid, Optics(**optics), history)
+
+
+def _load_weights(network: nn.Module, stored: h5py.Group) -> None:
+    values = {name: torch.from_numpy(stored[name][()].astype(np.float32)) for name, _ in network.named_parameters()}
+    network.load_state_dict(values)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,246 @@
+"""The fit: a neural field made to predict the measured images, by gradient through a forward model.
+
+    minimise   log( mean over pixels (g_p I_p(field) - I_p)^2 )  +  tv_weight * mean |grad (dn, kappa)| / scale
+    over the field's parameters, with the brightness g_p of each pattern in closed form
+
+The logarithm is the likelihood of Gaussian errors whose size nobody knows: camera noise, and what the model gets
+wrong. So the smoothing weighs against the errors that the data really have, and one weight serves all samples.
+
+The start is the closed-form Tikhonov volume. Each step predicts a batch of patterns on the grid of the forward model.
+Patterns held out are never part of it: their error is the figure of merit, ends the fit when it no longer falls, and
+chooses the parameters that are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from recon.field import NeuralField, design_field
+from recon.forward.model import ForwardModel, build_model, pattern_images
+from recon.tikhonov import solve_tikhonov
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from acquisition.capture import CaptureHeader
+    from recon.grid import VolumeGrid
+    from recon.measurement import Images
+
+LEARNING_RATE = 0.01
+TV_WEIGHT = 30.0
+"""Weight of the total variation, in units in which it needs no tuning: see the module's text."""
+PATTERNS_PER_STEP = 32
+EVALUATE_EVERY = 5
+PATIENCE = 3
+"""Evaluations without improvement before the learning rate is halved."""
+MIN_IMPROVEMENT = 0.003
+"""Relative fall of the held-out error that counts as improvement."""
+SMALLEST_RATE_FACTOR = 0.1
+"""The fit has converged when the learning rate would fall below this factor."""
+ANNEAL_FROM = 0.7
+"""Share of the time limit after which the learning rate falls steadily to its smallest."""
+
+
+@dataclass(frozen=True)
+class FitState:
+    """Where a fit stands after a step: `held_out_error` is the latest evaluation, `best_error` the one that is kept."""
+
+    step: int
+    loss: float
+    held_out_error: float | None
+    best_error: float | None
+    converged: bool
+
+
+class Fit:
+    """Fits one field to the images of one capture; images may come in batches.
+
+    Parameters
+    ----------
+    header, grid
+        What was captured, and the volume to reconstruct.
+    model_name
+        Forward model.
+    held_out
+        Rows of the capture's patterns that are never fitted.
+    device
+        torch device.
+    seed
+        Seed of the field's first weights and of the order of patterns.
+    """
+
+    def __init__(
+        self,
+        header: CaptureHeader,
+        grid: VolumeGrid,
+        model_name: str,
+        held_out: tuple[int, ...],
+        device: torch.device,
+        seed: int = 0,
+    ) -> None:
+        self.header = header
+        self.grid = grid
+        self.device = device
+        self.held_out = held_out
+        self.led_na_l2 = torch.as_tensor(header.led_na_l2, dtype=torch.float64, device=device)
+        self.model: ForwardModel = build_model(model_name, grid, header.optics, self.led_na_l2, device)
+        self.gain_p = np.ones(len(header.patterns_pl))
+        self.field: NeuralField | None = None
+        self._brightness_pl = torch.as_tensor(header.patterns_pl, dtype=torch.float32, device=device)
+        self._random = np.random.default_rng(seed)
+        self._seed = seed
+        self._axes = [torch.as_tensor(axis, device=device) for axis in grid.axes_um]
+
+    def set_images(self, images: Images) -> None:
+        """Take the images measured so far, in place of those taken before."""
+        held = np.isin(images.pattern_p, self.held_out)
+        stack = torch.from_numpy(images.intensity_pyx)
+        self._train_rows = torch.from_numpy(images.pattern_p[~held]).to(self.device)
+        self._train_pyx = stack[torch.from_numpy(~held)].to(self.device)
+        self._test_rows = torch.from_numpy(images.pattern_p[held]).to(self.device)
+        self._test_pyx = stack[torch.from_numpy(held)].to(self.device)
+
+    def first_volume(self, check: Callable[[], None] | None = None) -> Tensor:
+        """Solve the closed form for the images so far, and begin a new field as its volume.
+
+        Parameters
+        ----------
+        check
+            Called now and then; whatever it raises ends the computation.
+
+        Returns
+        -------
+        Tensor
+            dn + i kappa, (Z, H, W) complex64.
+        """
+        index_zyx = solve_tikhonov(
+            self._train_pyx - 1.0,
+            self._brightness_pl[self._train_rows],
+            self.led_na_l2,
+            self.grid,
+            self.header.optics,
+            check=check,
+        )
+        dn = index_zyx.real.flatten()
+        # A sample of the values is enough for a quantile, and torch limits how many it takes.
+        scale = float(torch.quantile(dn[:: max(1, dn.numel() // 10**6)], 0.999).clamp(min=1e-6))
+        config = design_field(self.grid, self.header.optics.medium_index, scale)
+        self.field = NeuralField(config, self._seed).to(self.device)
+        self.field.start_from(index_zyx)
+        self._optimiser = torch.optim.Adam(self.field.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
+        self._step = 0
+        self._plateau_factor = 1.0
+        self._since_best = 0
+        self._best: tuple[float, list[Tensor]] | None = None
+        self._state = FitState(0, float("nan"), None, None, False)
+        return index_zyx
+
+    def volume(self) -> Tensor:
+        """Evaluate the field on the grid of the forward model: dn and kappa, (2, Z, H, W)."""
+        assert self.field is not None
+        return self.field.on_axes(*self._axes)
+
+    def step(self, time_used: float = 0.0) -> FitState:
+        """Take one step of the optimiser and, every few steps, evaluate the held-out patterns.
+
+        Parameters
+        ----------
+        time_used
+            Share of the time limit that has passed, 0 to 1.
+        """
+        assert self.field is not None
+        annealing = (1.0 - time_used) / (1.0 - ANNEAL_FROM)
+        factor = max(min(self._plateau_factor, annealing), SMALLEST_RATE_FACTOR)
+        for group in self._optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * factor
+        count = len(self._train_rows)
+        batch = torch.from_numpy(np.sort(self._random.choice(count, min(PATTERNS_PER_STEP, count), replace=False))).to(
+            self.device
+        )
+        self._optimiser.zero_grad(set_to_none=True)
+        loss = self._loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        self._step += 1
+        held_out = self._state.held_out_error
+        converged = False
+        if self._step % EVALUATE_EVERY == 0 or self._step == 1:
+            held_out = self.held_out_error()
+            converged = self._judge(held_out)
+        best = self._best[0] if self._best else None
+        self._state = FitState(self._step, float(loss.detach()), held_out, best, converged)
+        return self._state
+
+    def _loss(self, batch: Tensor) -> Tensor:
+        assert self.field is not None
+        dn_kappa = self.volume()
+        index_zyx = torch.complex(dn_kappa[0], dn_kappa[1])
+        rows = self._train_rows[batch]
+        predicted = pattern_images(self.model, index_zyx, self._brightness_pl[rows])
+        measured = self._train_pyx[batch]
+        gain = best_gain(predicted.detach(), measured)
+        self.gain_p[rows.cpu().numpy()] = gain.cpu().numpy()
+        residual = predicted * gain[:, None, None] - measured
+        smoothness = total_variation(dn_kappa / self.field.config.scale, self.grid.dz_um / self.grid.pixel_um)
+        return residual.square().mean().log() + TV_WEIGHT * smoothness
+
+    @torch.no_grad()
+    def held_out_error(self) -> float | None:
+        """||predicted - measured|| / ||measured|| of I - 1 over the held-out patterns; None while there are none."""
+        if len(self._test_rows) == 0:
+            return None
+        predicted = self.predict(self._test_rows)
+        return float((predicted - self._test_pyx).norm() / (self._test_pyx - 1.0).norm())
+
+    @torch.no_grad()
+    def predict(self, rows: Tensor) -> Tensor:
+        """Images of rows of the capture's patterns, (P, H, W), as the field predicts them at nominal brightness."""
+        dn, kappa = self.volume()
+        return pattern_images(self.model, torch.complex(dn, kappa), self._brightness_pl[rows])
+
+    def _judge(self, held_out: float | None) -> bool:
+        """Note a new best, slow down on a plateau; whether the fit has converged."""
+        assert self.field is not None
+        error = self._state.loss if held_out is None else held_out
+        if self._best is None or error < self._best[0]:
+            if self._best is None or error < self._best[0] * (1.0 - MIN_IMPROVEMENT):
+                self._since_best = 0
+            self._best = (error, [p.detach().clone() for p in self.field.parameters()])
+        else:
+            self._since_best += 1
+        if self._since_best >= PATIENCE:
+            self._since_best = 0
+            self._plateau_factor *= 0.5
+        return self._plateau_factor < SMALLEST_RATE_FACTOR
+
+    @torch.no_grad()
+    def keep_best(self) -> float | None:
+        """Put back the parameters that predicted the held-out patterns best; their error."""
+        if self.field is None or self._best is None:
+            return None
+        error, kept = self._best
+        for parameter, value in zip(self.field.parameters(), kept, strict=True):
+            parameter.copy_(value)
+        return error if len(self._test_rows) else None
+
+
+def best_gain(predicted_pyx: Tensor, measured_pyx: Tensor) -> Tensor:
+    """Brightness of each image that brings the prediction nearest to the measurement, (P,)."""
+    return (predicted_pyx * measured_pyx).sum((1, 2)) / predicted_pyx.square().sum((1, 2))
+
+
+def total_variation(volume_czyx: Tensor, dz_in_pixels: float, rounding: float = 1e-3) -> Tensor:
+    """Mean length of the gradient per pixel, rounded off near zero so that it has a slope everywhere."""
+    core = volume_czyx[:, :-1, :-1, :-1]
+    squared = (
+        ((volume_czyx[:, 1:, :-1, :-1] - core) / dz_in_pixels).square()
+        + (volume_czyx[:, :-1, 1:, :-1] - core).square()
+        + (volume_czyx[:, :-1, :-1, 1:] - core).square()
+    )
+    return (squared + rounding**2).sqrt().sum(0).mean()

@@ -1,0 +1,99 @@
+"""What a forward model is, and the choice of one by name.
+
+    image of pattern p = sum over LEDs l of brightness[p, l] gain[l] image[l] / sum over l of brightness[p, l]
+
+LEDs are not coherent with each other: intensities add.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from acquisition.errors import OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from acquisition.capture import Optics
+    from recon.grid import VolumeGrid
+
+
+class ForwardModel(Protocol):
+    """From a refractive-index volume to the intensity images that single LEDs give of it.
+
+    A model is built for one grid, one optics and one set of LED directions. It is differentiable in the volume.
+    """
+
+    name: str
+    led_na_l2: Tensor
+
+    def usable_leds(self) -> Tensor:
+        """Return which LEDs the model can describe, (L,) bool; asked once before a fit, the others are left out."""
+        ...
+
+    def images(self, index_zyx: Tensor, leds: Tensor) -> Tensor:
+        """Predict normalised intensity (empty field = 1).
+
+        Parameters
+        ----------
+        index_zyx
+            dn + i kappa on the grid, (Z, H, W) complex64.
+        leds
+            Rows of the LED directions, (K,) int64.
+
+        Returns
+        -------
+        Tensor
+            (K, H, W) float32.
+        """
+        ...
+
+
+def build_model(
+    name: str, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu"
+) -> ForwardModel:
+    """Build a forward model by its name.
+
+    Raises
+    ------
+    OperatorError
+        There is no model of this name.
+    """
+    builders = _builders()
+    if name not in builders:
+        raise OperatorError(f"There is no forward model {name!r}.", f"Choose one of: {', '.join(builders)}.")
+    return builders[name](grid, optics, led_na_l2, device)
+
+
+def _builders() -> dict[str, Callable[..., ForwardModel]]:
+    from recon.forward.born import BornModel
+
+    return {"born": BornModel}
+
+
+def pattern_images(model: ForwardModel, index_zyx: Tensor, brightness_pl: Tensor) -> Tensor:
+    """Predict the images of patterns of LEDs, each as bright as the same pattern's empty field.
+
+    Parameters
+    ----------
+    model
+        The forward model.
+    index_zyx
+        dn + i kappa on the grid, (Z, H, W) complex64.
+    brightness_pl
+        Brightness of each LED in each pattern, (P, L); rows with no light are not allowed.
+
+    Returns
+    -------
+    Tensor
+        (P, H, W) float32.
+    """
+    lit = brightness_pl.abs().sum(0) > 0
+    leds = torch.nonzero(lit)[:, 0]
+    images_kyx = model.images(index_zyx, leds)
+    share_pk = brightness_pl[:, leds] / brightness_pl.sum(1, keepdim=True)
+    return torch.einsum("pk,kyx->pyx", share_pk, images_kyx)

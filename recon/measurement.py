@@ -1,0 +1,176 @@
+"""From camera counts to the numbers that physics speaks of: intensity relative to the empty field.
+
+    I = (counts - dark) / (empty - dark)
+
+`dark` is the mean dark frame, else the camera's offset. `empty` is the same pattern's image of an empty field where
+there is one, else the image's own mean, which the unscattered light dominates. Frames of the same pattern are averaged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from acquisition.errors import OperatorError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from acquisition.capture import CaptureHeader
+
+HOLD_OUT_EVERY = 9
+HOLD_OUT_FIRST = 4
+"""Which patterns are kept from the fit when nobody chose: 4, 13, 22 and so on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Normalised images of the patterns measured so far.
+
+    Attributes
+    ----------
+    intensity_pyx
+        I / I_empty, (P, H, W) float32.
+    pattern_p
+        Which row of the capture's patterns each is, (P,), ascending.
+    frames
+        How many frames they were made from.
+    """
+
+    intensity_pyx: NDArray[np.float32]
+    pattern_p: NDArray[np.int64]
+    frames: int
+
+
+class Measurement:
+    """Collects the frames of one capture as they come and normalises them.
+
+    Parameters
+    ----------
+    header
+        Head of the capture.
+    dark_yx, background_pyx
+        Mean dark frame and empty-field counts per pattern, where the capture has them.
+
+    Raises
+    ------
+    OperatorError
+        Dark frame or background do not fit the images.
+    """
+
+    def __init__(
+        self,
+        header: CaptureHeader,
+        dark_yx: NDArray[np.float32] | None = None,
+        background_pyx: NDArray[np.float32] | None = None,
+    ) -> None:
+        shape = tuple(header.image_shape)
+        if dark_yx is not None and dark_yx.shape != shape:
+            raise OperatorError(
+                f"The dark frame has shape {dark_yx.shape}, the images {shape}.",
+                "Record dark frames with the same ROI.",
+            )
+        expected = (len(header.patterns_pl), *shape)
+        if background_pyx is not None and background_pyx.shape != expected:
+            raise OperatorError(
+                f"The background has shape {background_pyx.shape}, the patterns' images {expected}.",
+                "Record the empty field with the same plan and ROI.",
+            )
+        self.header = header
+        self.skipped: list[int] = []
+        """Patterns of frames that had no light in them."""
+        self._dark_yx: NDArray[np.floating] | None = dark_yx
+        self._dark_frames = 0
+        self._background_pyx = background_pyx
+        self._sums: dict[int, NDArray[np.float32]] = {}
+        self._counts: dict[int, int] = {}
+
+    def add_dark(self, counts_yx: NDArray[np.uint16]) -> None:
+        """Take a dark frame, (H, W) counts, into the mean."""
+        known = np.zeros(counts_yx.shape) if self._dark_frames == 0 or self._dark_yx is None else self._dark_yx
+        self._dark_frames += 1
+        self._dark_yx = known + (counts_yx - known) / self._dark_frames
+
+    def add(self, pattern: int, counts_yx: NDArray[np.uint16]) -> None:
+        """Take a frame, (H, W) counts, of a row of the capture's patterns.
+
+        Raises
+        ------
+        OperatorError
+            The frame does not belong to this capture.
+        """
+        if counts_yx.shape != tuple(self.header.image_shape) or not 0 <= pattern < len(self.header.patterns_pl):
+            raise OperatorError(
+                f"A frame of shape {counts_yx.shape} with pattern {pattern} does not belong to a capture of shape"
+                f" {tuple(self.header.image_shape)} with {len(self.header.patterns_pl)} patterns.",
+                "Check the capture file with `fieldscope info`.",
+            )
+        dark = self.header.optics.camera_offset if self._dark_yx is None else self._dark_yx
+        signal = (counts_yx - dark).astype(np.float32)
+        if self._background_pyx is None:
+            empty = np.float32(signal.mean())
+        else:
+            empty = (self._background_pyx[pattern] - dark).astype(np.float32)
+        if not np.all(empty > 0):
+            self.skipped.append(pattern)
+            return
+        self._sums[pattern] = self._sums.get(pattern, np.float32(0)) + signal / empty
+        self._counts[pattern] = self._counts.get(pattern, 0) + 1
+
+    def __len__(self) -> int:
+        """Count the patterns measured so far."""
+        return len(self._sums)
+
+    def images(self) -> Images:
+        """Return the images measured so far."""
+        rows = sorted(self._sums)
+        shape = (len(rows), *self.header.image_shape)
+        stack = np.empty(shape, np.float32)
+        for place, row in zip(stack, rows, strict=True):
+            np.divide(self._sums[row], np.float32(self._counts[row]), out=place)
+        return Images(stack, np.array(rows, np.int64), sum(self._counts.values()))
+
+
+def bright_field_patterns(header: CaptureHeader) -> NDArray[np.int64]:
+    """Rows of the capture's patterns whose LEDs all shine into the objective's aperture, by the nominal directions."""
+    inside_l = np.hypot(*header.led_na_l2.T) < header.optics.objective_na
+    lit_pl = header.patterns_pl > 0
+    usable = lit_pl.any(axis=1) & ~(lit_pl & ~inside_l).any(axis=1)
+    return np.flatnonzero(usable)
+
+
+def choose_held_out(patterns: NDArray[np.int64], wanted: tuple[int, ...], total: int) -> NDArray[np.int64]:
+    """Decide which patterns the fit never sees.
+
+    Parameters
+    ----------
+    patterns
+        Rows that the reconstruction can use.
+    wanted
+        Rows chosen by the operator; empty: every ninth usable one.
+    total
+        Number of patterns of the capture.
+
+    Raises
+    ------
+    OperatorError
+        A wanted row does not exist, or too few would be left to fit.
+    """
+    if wanted:
+        wrong = [row for row in wanted if not 0 <= row < total]
+        if wrong:
+            raise OperatorError(
+                f"Patterns {', '.join(map(str, wrong))} cannot be held out: the capture has {total} patterns.",
+                f"Give numbers from 0 to {total - 1}.",
+            )
+        held = np.intersect1d(patterns, np.array(wanted, np.int64))
+    else:
+        held = patterns[HOLD_OUT_FIRST::HOLD_OUT_EVERY]
+    if len(patterns) - len(held) < 2:
+        raise OperatorError(
+            f"{len(patterns)} usable patterns with {len(held)} held out leave too few to fit; 2 is the least.",
+            "Hold out fewer, or capture more bright-field LEDs.",
+        )
+    return held

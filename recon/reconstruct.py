@@ -1,0 +1,358 @@
+"""One reconstruction from its first frame to its field, advanced in small portions.
+
+    collecting --enough frames--> first volume --> fitting --converged, time, finish--> finished
+                                      ^                |
+                                      +-- many more frames have come, or all
+
+Whoever drives it calls `advance` again and again, each call a fraction of a second to a few, and may look at the
+field, add frames or stop in between: the background process does so between messages, the command line in a plain
+loop. While frames still come, the closed form is solved anew each time their number has grown by half, so that the
+first volume is there early and follows the scan.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from acquisition.capture import read_capture, sha256_of
+from acquisition.errors import OperatorError
+from recon import messages
+from recon.field_file import program_versions
+from recon.fit import Fit
+from recon.grid import axial_period_um, choose_grid, default_depths_um, lateral_period_um
+from recon.measurement import Measurement, bright_field_patterns, choose_held_out
+from recon.result import Field, History
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from acquisition.capture import CaptureHeader
+    from recon.messages import Event, FitSettings
+
+log = logging.getLogger(__name__)
+
+FIRST_VOLUME_PATTERNS = 8
+"""Patterns after which the first volume is tried; it is also tried when no more will come."""
+
+RENEW_GROWTH = 1.5
+"""The closed form is solved anew when this many times as many patterns are there as when it was solved last."""
+
+
+class State(enum.Enum):
+    """Where a reconstruction stands; the module's text shows the ways between."""
+
+    COLLECTING = "collecting"
+    FITTING = "fitting"
+    FINISHED = "finished"
+
+
+class Reconstruction:
+    """One run. Not to be shared between threads.
+
+    Parameters
+    ----------
+    run
+        Number that its events carry.
+    header
+        Head of the capture.
+    settings
+        The operator's choices.
+    emit
+        Called with each event (`recon.messages`), in the thread that calls `advance`.
+    dark_yx, background_pyx
+        Of a stored capture.
+    capture_name
+        Shown and stored with the field.
+
+    Raises
+    ------
+    OperatorError
+        The capture or the settings do not allow a reconstruction.
+    """
+
+    def __init__(
+        self,
+        run: int,
+        header: CaptureHeader,
+        settings: FitSettings,
+        emit: Callable[[Event], None],
+        dark_yx: NDArray[np.float32] | None = None,
+        background_pyx: NDArray[np.float32] | None = None,
+        capture_name: str = "",
+    ) -> None:
+        self.run = run
+        self.settings = settings
+        self.state = State.COLLECTING
+        self.capture_path = ""
+        self._emit = emit
+        self._header = header
+        self._capture_name = capture_name
+        self.device = choose_device(settings.device)
+        self._usable = bright_field_patterns(header)
+        self._measurement = Measurement(header, dark_yx, background_pyx)
+        depths = settings.z_um or header.sample_z_um or default_depths_um(header.image_shape, header.optics)
+        self._grid = choose_grid(header.image_shape, header.optics, depths)
+        held_out = choose_held_out(self._usable, settings.hold_out, len(header.patterns_pl))
+        if len(self._usable) < len(header.patterns_pl):
+            left_out = len(header.patterns_pl) - len(self._usable)
+            self._notify(
+                f"{left_out} of {len(header.patterns_pl)} patterns light outside the objective's aperture (NA"
+                f" {header.optics.objective_na:g}) and are left out: the {settings.model} model is for bright field."
+            )
+        self._fit = Fit(header, self._grid, settings.model, tuple(held_out.tolist()), self.device, settings.seed)
+        self._complete = False
+        self._patterns_in_fit = 0
+        self._frames_in_fit = 0
+        self._started_s = time.monotonic()
+        self._complete_s: float | None = None
+        self._steps = 0
+        self._changes = 0
+        self._last_loss = float("nan")
+        self._reason = ""
+        self._held_out_error: float | None = None
+
+    # --- input --------------------------------------------------------------------------------------------------------
+
+    def add_frame(self, pattern: int, counts_yx: NDArray[np.uint16]) -> None:
+        """Take a frame of camera counts; pattern -1 is a dark frame."""
+        if pattern < 0:
+            self._measurement.add_dark(counts_yx)
+        elif pattern in self._usable:
+            before = len(self._measurement.skipped)
+            self._measurement.add(pattern, counts_yx)
+            if len(self._measurement.skipped) > before:
+                self._notify(f"The frame of pattern {pattern} has no light in it and is left out: check that LED.")
+
+    def frames_done(self, capture_path: str = "") -> None:
+        """No frame will follow."""
+        self.capture_path = capture_path
+        self._complete = True
+        self._complete_s = time.monotonic()
+
+    def finish(self, reason: str) -> None:
+        """Stop fitting and keep what there is; the run needs a field."""
+        if self.state is State.FITTING:
+            self._end(reason)
+
+    # --- work ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def changes(self) -> int:
+        """Changes of the field so far: steps of the fit and renewals of the first volume."""
+        return self._changes
+
+    @property
+    def has_field(self) -> bool:
+        """Whether there is something to look at."""
+        return self._fit.field is not None
+
+    def advance(self, check: Callable[[], None] | None = None) -> bool:
+        """Do a portion of the work that can be done now; whether there was any.
+
+        Parameters
+        ----------
+        check
+            Called now and then within long portions; whatever it raises ends them.
+
+        Raises
+        ------
+        OperatorError
+            The frames do not allow a reconstruction.
+        """
+        if self.state is State.FINISHED:
+            return False
+        ready = len(self._measurement)
+        enough = ready >= min(FIRST_VOLUME_PATTERNS, len(self._usable)) or self._complete
+        grown = ready >= RENEW_GROWTH * self._patterns_in_fit or (self._complete and ready > self._patterns_in_fit)
+        if enough and grown:
+            self._renew(check)
+            return True
+        if self.state is State.FITTING:
+            self._fit_step()
+            return True
+        if self._complete:
+            raise OperatorError(
+                "The capture has no usable frames.",
+                "Check exposure and LEDs, then capture again; `fieldscope info` shows the file.",
+            )
+        return False
+
+    def _renew(self, check: Callable[[], None] | None) -> None:
+        images = self._measurement.images()
+        fitted = np.isin(images.pattern_p, self._fit.held_out, invert=True).sum()
+        if fitted < 2:
+            if self._complete:
+                raise OperatorError(
+                    f"{fitted} usable patterns are left to fit; 2 is the least.",
+                    "Hold out fewer, or capture more bright-field LEDs.",
+                )
+            self._patterns_in_fit = len(images.pattern_p)
+            return
+        self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
+        self._fit.set_images(images)
+        index_zyx = self._fit.first_volume(check)
+        self._patterns_in_fit, self._frames_in_fit = len(images.pattern_p), images.frames
+        self._changes += 1
+        self.state = State.FITTING
+        dn = index_zyx.real.flatten()
+        some = dn[:: max(1, dn.numel() // 10**6)]
+        low, high = torch.quantile(some, torch.tensor([0.01, 0.999], device=some.device)).tolist()
+        optics = self._header.optics
+        self._emit(
+            messages.FieldReady(
+                self.run,
+                self._grid.bounds_um,
+                optics.medium_index,
+                (min(0.0, low), high),
+                (lateral_period_um(optics), axial_period_um(optics)),
+            )
+        )
+        self._emit(messages.Phase(self.run, "fitting", f"{fitted} patterns, {self._grid.shape_zyx[0]} planes"))
+
+    def _fit_step(self) -> None:
+        used = 0.0
+        if self._complete_s is not None:
+            used = (time.monotonic() - self._complete_s) / self.settings.max_seconds
+        state = self._fit.step(min(used, 1.0))
+        self._steps += 1
+        self._changes += 1
+        self._last_loss, self._held_out_error = state.loss, state.held_out_error
+        elapsed = time.monotonic() - self._started_s
+        self._emit(
+            messages.FitProgress(
+                self.run, self._steps, state.loss, state.held_out_error, self._frames_in_fit, elapsed,
+                max(0.0, self.settings.max_seconds * (1.0 - used)) if self._complete else None, memory_mb(self.device),
+            )
+        )  # fmt: skip
+        if not np.isfinite(state.loss):
+            raise OperatorError(
+                f"The fit failed: its loss became {state.loss} after {self._steps} steps.",
+                "Look at the images for saturation or stray light; a smaller depth range may help.",
+            )
+        if self._complete and state.converged:
+            self._end("converged")
+        elif used >= 1.0:
+            self._end("time limit")
+
+    def _end(self, reason: str) -> None:
+        best = self._fit.keep_best()
+        self._changes += 1
+        if best is not None:
+            self._held_out_error = best
+        self._reason = reason
+        self.state = State.FINISHED
+        assert self._fit.field is not None
+        self._emit(messages.Phase(self.run, "finished", reason))
+        self._emit(
+            messages.Finished(
+                self.run, reason, self._held_out_error, time.monotonic() - self._started_s, self._steps,
+                self._fit.field.parameter_bytes,
+            )
+        )  # fmt: skip
+
+    def _notify(self, text: str) -> None:
+        log.warning("%s", text)
+        self._emit(messages.Notice(self.run, text))
+
+    # --- output -------------------------------------------------------------------------------------------------------
+
+    def field(self) -> Field:
+        """Return the field as it is now, with its history; it shares its parameters with the fit."""
+        assert self._fit.field is not None
+        sha256 = ""
+        if self.state is State.FINISHED and self.capture_path and Path(self.capture_path).is_file():
+            sha256 = sha256_of(self.capture_path)
+        history = History(
+            forward_model=self.settings.model,
+            reason=self._reason or "not finished",
+            held_out_error=self._held_out_error,
+            training_loss=self._last_loss,
+            held_out=self._fit.held_out,
+            steps=self._steps,
+            seconds=time.monotonic() - self._started_s,
+            seed=self.settings.seed,
+            capture_name=Path(self.capture_path).name if self.capture_path else self._capture_name,
+            capture_sha256=sha256,
+            led_na_l2=self._header.led_na_l2,
+            led_gain_p=self._fit.gain_p,
+            versions=program_versions(),
+        )
+        return Field(self._fit.field, self._grid, self._header.optics, history)
+
+
+def start_stored(run: int, capture_path: str, settings: FitSettings, emit: Callable[[Event], None]) -> Reconstruction:
+    """Begin a run with all frames of a capture file.
+
+    Raises
+    ------
+    OperatorError
+        The file cannot be read, or does not allow a reconstruction.
+    """
+    capture = read_capture(capture_path)
+    run_of_file = Reconstruction(
+        run, capture.header, settings, emit, capture.dark_yx, capture.background_pyx, Path(capture_path).name
+    )
+    for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
+        run_of_file.add_frame(pattern, image_yx)
+    run_of_file.frames_done(capture_path)
+    return run_of_file
+
+
+def reconstruct(capture_path: str, settings: FitSettings, on_event: Callable[[Event], None]) -> Field:
+    """Reconstruct a capture file in this process, from start to end.
+
+    Parameters
+    ----------
+    capture_path
+        The capture; also one that was aborted or killed.
+    settings
+        The operator's choices.
+    on_event
+        Called with each event; see `recon.messages`.
+
+    Raises
+    ------
+    OperatorError
+        The file cannot be read, or does not allow a reconstruction.
+    """
+    run = start_stored(0, capture_path, settings, on_event)
+    while run.advance():
+        pass
+    return run.field()
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
+
+    Raises
+    ------
+    OperatorError
+        The device is unknown or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise OperatorError("This installation of torch finds no CUDA device.", "Use --device cpu or auto.")
+    if name not in ("cpu", "cuda"):
+        raise OperatorError(f"There is no device {name!r}.", "Choose one of: auto, cpu, cuda.")
+    return torch.device(name)
+
+
+def memory_mb(device: torch.device) -> float:
+    """Memory in use: of the GPU if there is one, else the largest this process has had, in MB."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ImportError:  # Windows has no such account
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

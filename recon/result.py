@@ -1,0 +1,231 @@
+"""A reconstructed sample: the field with its optics and its history, ready to be looked at from anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from acquisition.errors import OperatorError
+from recon.forward.model import build_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+    from acquisition.capture import Optics
+    from recon.field import NeuralField
+    from recon.grid import VolumeGrid
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """How a field came about.
+
+    Attributes
+    ----------
+    forward_model
+        Name of the model it was fitted through.
+    reason
+        Why the fit ended.
+    held_out_error, training_loss
+        Relative error of I - 1 over the patterns that were never fitted (None if none were held out), and the last
+        loss.
+    held_out
+        Rows of the capture's patterns that were never fitted.
+    steps, seconds
+        Length of the fit.
+    seed
+        Of its random numbers.
+    capture_name, capture_sha256
+        The file it was made from; empty where there was none.
+    led_na_l2, led_gain_p
+        LED directions as used, (L, 2), and the fitted brightness of each pattern, (P,).
+    versions
+        Programs and libraries.
+    """
+
+    forward_model: str
+    reason: str
+    held_out_error: float | None
+    training_loss: float
+    held_out: tuple[int, ...]
+    steps: int
+    seconds: float
+    seed: int
+    capture_name: str
+    capture_sha256: str
+    led_na_l2: NDArray[np.float64]
+    led_gain_p: NDArray[np.float64]
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """Refractive index n(x, y, z) = n0 + dn + i kappa of a reconstructed box; n0 outside it.
+
+    Coordinates are micrometres: x along image columns, y along rows, z along the light, z = 0 in focus.
+    """
+
+    network: NeuralField
+    grid: VolumeGrid
+    optics: Optics
+    history: History
+
+    @property
+    def bounds(self) -> NDArray[np.float64]:
+        """Lower and upper corner of the box, x y z, (2, 3) micrometres."""
+        return np.array(self.network.config.bounds_um)
+
+    @property
+    def medium_index(self) -> float:
+        """Refractive index around the sample, n0."""
+        return self.network.config.medium_index
+
+    @property
+    def device(self) -> torch.device:
+        """Where the field is evaluated."""
+        return next(self.network.parameters()).device
+
+    def refractive_index(self, points: ArrayLike) -> NDArray[np.complex64]:
+        """Evaluate at any points.
+
+        Parameters
+        ----------
+        points
+            (..., 3) micrometres, x y z.
+
+        Returns
+        -------
+        ndarray
+            (...,) complex64.
+
+        Raises
+        ------
+        ValueError
+            The last axis is not of length 3.
+        """
+        points = np.asarray(points, np.float64)
+        if points.ndim == 0 or points.shape[-1] != 3:
+            raise ValueError(f"points have shape {points.shape}; the last axis must be x, y, z")
+        flat = points.reshape(-1, 3)
+        index = np.full(len(flat), self.medium_index, np.complex64)
+        lower, upper = self.bounds
+        inside = np.all((flat >= lower) & (flat <= upper), axis=1)
+        if inside.any():
+            values = self._at_points(flat[inside])
+            index[inside] = self.medium_index + values[0] + 1j * values[1]
+        return index.reshape(points.shape[:-1])
+
+    @torch.no_grad()
+    def _at_points(self, points_um: NDArray[np.float64]) -> NDArray[np.float32]:
+        values = self.network.at_points(torch.as_tensor(points_um, device=self.device))
+        found: NDArray[np.float32] = values.cpu().numpy()
+        return found
+
+    @torch.no_grad()
+    def _on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
+        """(X,), (Y,), (Z,) coordinates -> dn + i kappa, (Z, Y, X), zero outside the box."""
+        inside = [(a >= lo) & (a <= hi) for a, lo, hi in zip(axes_um, *self.bounds, strict=True)]
+        result = np.zeros([len(a) for a in axes_um[::-1]], np.complex64)
+        if all(part.any() for part in inside):
+            kept = [torch.as_tensor(a[part], device=self.device) for a, part in zip(axes_um, inside, strict=True)]
+            values = self.network.on_axes(*kept).cpu().numpy()
+            result[np.ix_(*inside[::-1])] = values[0] + 1j * values[1]
+        return result
+
+    def volume(self, shape: tuple[int, int, int]) -> NDArray[np.complex64]:
+        """Sample the box on cell centres.
+
+        Parameters
+        ----------
+        shape
+            Samples along z, y, x.
+
+        Returns
+        -------
+        ndarray
+            n, (Z, Y, X) complex64.
+        """
+        axes = [
+            lo + (np.arange(count) + 0.5) * (hi - lo) / count
+            for lo, hi, count in zip(*self.bounds, shape[::-1], strict=True)
+        ]
+        # Plane by plane: a large volume must not need many times its own memory.
+        planes = [self._on_axes([axes[0], axes[1], axes[2][k : k + 1]]) for k in range(shape[0])]
+        return np.concatenate(planes) + np.complex64(self.medium_index)
+
+    def slice(self, origin: ArrayLike, u: ArrayLike, v: ArrayLike, shape: tuple[int, int]) -> NDArray[np.complex64]:
+        """Sample any plane, upright or oblique.
+
+        Parameters
+        ----------
+        origin
+            Corner of the plane, (3,) micrometres, x y z.
+        u, v
+            Its edges along columns and along rows, (3,) micrometres.
+        shape
+            Rows and columns. Sample (i, j) lies at origin + (j + 0.5) / columns * u + (i + 0.5) / rows * v.
+
+        Returns
+        -------
+        ndarray
+            n, (rows, columns) complex64; n0 outside the box.
+        """
+        start, edges = np.asarray(origin, np.float64), (np.asarray(u, np.float64), np.asarray(v, np.float64))
+        rows, columns = shape
+        along_u, along_v = (np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows
+        axis_u, axis_v = (np.flatnonzero(edge) for edge in edges)
+        if len(axis_u) == len(axis_v) == 1 and axis_u[0] != axis_v[0]:
+            axes = [np.atleast_1d(start[k]) for k in range(3)]
+            axes[axis_u[0]] = start[axis_u[0]] + along_u * edges[0][axis_u[0]]
+            axes[axis_v[0]] = start[axis_v[0]] + along_v * edges[1][axis_v[0]]
+            volume = self._on_axes(axes)
+            # (Z, Y, X) with one axis of length 1 -> (v, u)
+            flat = np.moveaxis(volume, [2 - axis_v[0], 2 - axis_u[0]], [0, 1])[..., 0]
+            upright: NDArray[np.complex64] = np.ascontiguousarray(flat) + np.complex64(self.medium_index)
+            return upright
+        points = start + along_v[:, None, None] * edges[1] + along_u[None, :, None] * edges[0]
+        return self.refractive_index(points)
+
+    @torch.no_grad()
+    def intensity(self, na: ArrayLike) -> NDArray[np.float32]:
+        """Predict the image that an LED would give, also one that was never lit.
+
+        Parameters
+        ----------
+        na
+            Direction of its light, (na_x, na_y).
+
+        Returns
+        -------
+        ndarray
+            I / I_empty, (H, W) float32, on the capture's pixels.
+
+        Raises
+        ------
+        OperatorError
+            The forward model cannot describe this direction.
+        """
+        directions = torch.as_tensor(np.asarray(na, np.float64).reshape(1, 2), device=self.device)
+        model = build_model(self.history.forward_model, self.grid, self.optics, directions, self.device)
+        if not bool(model.usable_leds()[0]):
+            raise OperatorError(
+                f"The {model.name} model cannot predict light at NA {float(directions.norm()):.3f}: the objective's is"
+                f" {self.optics.objective_na:.3f}.",
+                "Ask for a direction inside the objective's aperture.",
+            )
+        image: NDArray[np.float32] = (
+            model.images(self.on_grid(), torch.tensor([0], device=self.device))[0].cpu().numpy()
+        )
+        return image
+
+    @torch.no_grad()
+    def on_grid(self) -> Tensor:
+        """Return dn + i kappa on the grid of the forward model, (Z, H, W) complex64."""
+        dn, kappa = self.network.on_axes(*(torch.as_tensor(axis, device=self.device) for axis in self.grid.axes_um))
+        return torch.complex(dn, kappa)

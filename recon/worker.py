@@ -1,0 +1,312 @@
+"""The reconstruction process: takes messages, fits, answers with pictures. Imports torch, never Qt.
+
+One loop, no threads: messages first, then a share of the time for pictures, then one portion of the fit. So a message
+waits at most one portion, and pictures cannot starve the fit nor the fit the pictures.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from acquisition.errors import OperatorError
+from recon import messages, shared
+from recon.field_file import program_versions, read_field, write_field
+from recon.grid import axial_period_um, lateral_period_um
+from recon.reconstruct import Reconstruction, State, choose_device, memory_mb, start_stored
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from recon.messages import Event, RequestSlice
+    from recon.result import Field
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 0.5
+IDLE_WAIT_S = 0.05
+DEFAULT_VIEW_BUDGET = 0.3
+
+
+class _Stop(Exception):
+    """A message ended what was being computed."""
+
+
+@dataclass
+class _View:
+    """The plane one view shows, and which state of the field it was last painted from."""
+
+    request: RequestSlice
+    painted_step: int = -1
+    answered: bool = False
+
+
+@dataclass
+class _Clock:
+    """Shares time between pictures and fit: pictures may take `fraction` of what both take together."""
+
+    fraction: float = DEFAULT_VIEW_BUDGET
+    fit_s: float = 0.0
+    view_s: float = 0.0
+
+    def may_paint(self) -> bool:
+        return self.view_s <= self.fraction / (1.0 - self.fraction) * self.fit_s
+
+    def note(self, *, fit_s: float = 0.0, view_s: float = 0.0) -> None:
+        # Old times fade, so that neither side can save up.
+        self.fit_s = 0.8 * self.fit_s + fit_s if fit_s else self.fit_s
+        self.view_s = 0.8 * self.view_s + view_s if fit_s else self.view_s + view_s
+
+
+@dataclass
+class Worker:
+    """Serves one window over one connection.
+
+    Parameters
+    ----------
+    connection
+        Messages come and go here.
+    device
+        ``auto``, ``cpu`` or ``cuda``; the device of opened fields.
+    """
+
+    connection: Connection
+    device: str = "auto"
+    run: int = -1
+    reconstruction: Reconstruction | None = None
+    opened: Field | None = None
+    views: dict[str, _View] = field(default_factory=dict)
+    clock: _Clock = field(default_factory=_Clock)
+    closing: bool = False
+    _heartbeat_s: float = 0.0
+    _waiting: list[messages.Command] = field(default_factory=list)
+
+    def serve(self) -> None:
+        """Work until told to shut down or until the other side is gone."""
+        device = choose_device(self.device)
+        self.emit(messages.Ready(str(device), program_versions()))
+        busy = False
+        while not self.closing:
+            self._take_messages(0.0 if busy else IDLE_WAIT_S)
+            self._beat()
+            try:
+                busy = self._work()
+            except _Stop:
+                busy = True
+            except OperatorError as error:
+                self._fail(error.message, error.remedy)
+                busy = False
+            except torch.OutOfMemoryError as error:
+                self._fail(
+                    "The graphics card has too little memory for this volume.",
+                    "Choose a smaller region or depth range, or --device cpu.",
+                    str(error),
+                )
+                busy = False
+            except Exception as error:  # the process must live on and tell
+                log.exception("run %d failed", self.run)
+                self._fail(
+                    f"The reconstruction failed unexpectedly: {error}",
+                    "Start it again; if it repeats, keep the capture and report the log.",
+                    traceback.format_exc(),
+                )
+                busy = False
+
+    def emit(self, event: Event) -> None:
+        """Send an event; a window that is gone ends the process."""
+        try:
+            self.connection.send(event)
+        except (OSError, ValueError):
+            self.closing = True
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    def _take_messages(self, wait_s: float) -> None:
+        pending, self._waiting = self._waiting, []
+        for command in pending:
+            self._handle_safely(command)
+        for command in self._receive(0.0 if pending else wait_s):
+            self._handle_safely(command)
+
+    def _receive(self, wait_s: float) -> list[messages.Command]:
+        received: list[messages.Command] = []
+        try:
+            while self.connection.poll(wait_s):
+                wait_s = 0.0
+                received.append(self.connection.recv())
+        except (EOFError, OSError):
+            self.closing = True
+        return received
+
+    def _interrupt(self) -> None:
+        """Keep the heart beating within a long portion of work, and stop it for a message that ends it."""
+        self._beat()
+        self._waiting += self._receive(0.0)
+        ending = (messages.Cancel, messages.Shutdown, messages.StartLive, messages.StartStored, messages.OpenField)
+        if self.closing or any(isinstance(command, ending) for command in self._waiting):
+            raise _Stop
+
+    def _handle_safely(self, command: messages.Command) -> None:
+        try:
+            self._handle(command)
+        except OperatorError as error:
+            self._fail(error.message, error.remedy)
+        except Exception as error:  # one bad message must not end the process
+            log.exception("%s failed", type(command).__name__)
+            self._fail(f"{type(command).__name__} failed: {error}", "Start the run again.", traceback.format_exc())
+
+    def _handle(self, command: messages.Command) -> None:
+        match command:
+            case messages.Shutdown():
+                self.closing = True
+            case messages.SetViewBudget(fraction=fraction):
+                self.clock.fraction = min(max(fraction, 0.05), 0.9)
+            case messages.StartLive():
+                self._begin(command.run)
+                self.reconstruction = Reconstruction(
+                    command.run, command.header, command.settings, self.emit, capture_name=command.capture_name
+                )
+                self.emit(messages.Phase(command.run, "collecting", "waiting for frames"))
+            case messages.StartStored():
+                self._begin(command.run)
+                self.emit(messages.Phase(command.run, "collecting", "reading the capture"))
+                self.reconstruction = start_stored(command.run, command.capture_path, command.settings, self.emit)
+            case messages.OpenField():
+                self._begin(command.run)
+                self._open(command.field_path)
+            case messages.AddFrame(image=image) if command.run != self.run:
+                shared.discard(image)
+            case messages.RequestSlice():
+                known = self.views.get(command.view)
+                if known is None or command.request >= known.request.request or command.run != known.request.run:
+                    self.views[command.view] = _View(command)
+            case _ if command.run != self.run:
+                log.info("%s of run %d dropped, run is %d", type(command).__name__, command.run, self.run)
+            case messages.AddFrame():
+                counts_yx = shared.take(command.image)
+                if self.reconstruction is not None:
+                    self.reconstruction.add_frame(command.pattern, counts_yx)
+            case messages.FramesDone():
+                if self.reconstruction is not None:
+                    self.reconstruction.frames_done(command.capture_path)
+            case messages.FinishNow():
+                if self.reconstruction is not None:
+                    self.reconstruction.finish("finished by the operator")
+            case messages.Cancel():
+                self._begin(-1)
+            case messages.SaveField():
+                self._save(command.field_path)
+
+    def _begin(self, run: int) -> None:
+        self.run = run
+        self.reconstruction = None
+        self.opened = None
+        self.views.clear()
+
+    def _open(self, path: str) -> None:
+        opened = read_field(path, choose_device(self.device))
+        sample = opened.volume((16, 64, 64)).real - opened.medium_index
+        low, high = np.quantile(sample, [0.01, 0.999])
+        optics, history = opened.optics, opened.history
+        self.opened = opened
+        self.emit(
+            messages.FieldReady(
+                self.run, opened.bounds, opened.medium_index, (min(0.0, float(low)), float(high)),
+                (lateral_period_um(optics), axial_period_um(optics)),
+            )
+        )  # fmt: skip
+        self.emit(
+            messages.Finished(
+                self.run, "opened from file", history.held_out_error, history.seconds, history.steps,
+                opened.network.parameter_bytes,
+            )
+        )  # fmt: skip
+
+    def _save(self, path: str) -> None:
+        result = self._field()
+        if result is None:
+            raise OperatorError("There is no field to save yet.", "Wait for the first volume, then save.")
+        self.emit(messages.Saved(self.run, path, write_field(path, result)))
+
+    def _fail(self, message: str, remedy: str, detail: str = "") -> None:
+        self.emit(messages.Failed(self.run, message, remedy, detail))
+        if self.reconstruction is not None and self.reconstruction.state is not State.FINISHED:
+            self.reconstruction = None
+
+    # --- work ---------------------------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now - self._heartbeat_s >= HEARTBEAT_S:
+            self._heartbeat_s = now
+            device = self.reconstruction.device if self.reconstruction else torch.device("cpu")
+            self.emit(messages.Heartbeat(time.time(), memory_mb(device)))
+
+    def _work(self) -> bool:
+        painted = self._paint()
+        start = time.monotonic()
+        advanced = self.reconstruction is not None and self.reconstruction.advance(self._interrupt)
+        if advanced:
+            self.clock.note(fit_s=time.monotonic() - start)
+        return painted or advanced
+
+    def _field(self) -> Field | None:
+        if self.opened is not None:
+            return self.opened
+        if self.reconstruction is not None and self.reconstruction.has_field:
+            return self.reconstruction.field()
+        return None
+
+    def _field_step(self) -> int:
+        return self.reconstruction.changes if self.reconstruction is not None else 0
+
+    def _paint(self) -> bool:
+        """Answer views that wait, then, within the budget, those whose field has changed; whether any was painted."""
+        due = [view for view in self.views.values() if view.request.run == self.run and not view.answered]
+        fitting = self.reconstruction is not None and self.reconstruction.state is State.FITTING
+        if not due and (not fitting or self.clock.may_paint()):
+            step = self._field_step()
+            changed = [v for v in self.views.values() if v.request.run == self.run and v.painted_step != step]
+            due = sorted(changed, key=lambda view: view.painted_step)[:1] if fitting else changed
+        if not due:
+            return False
+        shown = self._field()
+        if shown is None:
+            return False
+        for view in due:
+            start = time.monotonic()
+            self._answer(view, shown)
+            self.clock.note(view_s=time.monotonic() - start)
+        return True
+
+    def _answer(self, view: _View, shown: Field) -> None:
+        request = view.request
+        index = shown.slice(request.origin_um, request.u_um, request.v_um, request.shape)
+        picture = index.imag if request.part == "kappa" else index.real - np.float32(shown.medium_index)
+        view.answered = True
+        view.painted_step = self._field_step()
+        self.emit(
+            messages.SliceImage(
+                request.run, request.view, request.request, shared.share(picture.astype(np.float32)),
+                request.origin_um, request.u_um, request.v_um, view.painted_step,
+            )
+        )  # fmt: skip
+
+
+def main(connection: Connection, device: str) -> None:
+    """Entry point of the process."""
+    import signal
+
+    # Ctrl-C goes to the whole group; the window decides when this process ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        Worker(connection, device).serve()
+    finally:
+        connection.close()

@@ -1,0 +1,129 @@
+"""Every action of the window, declared once: key, text, shortcut, menu and what it explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMainWindow, QPushButton
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """One thing the operator can do.
+
+    Attributes
+    ----------
+    key
+        Name in the code and object name of the action.
+    menu
+        Menu it stands in; a leading ``-`` puts a line above it.
+    checkable
+        Whether it is a switch; such actions start switched on where `checked` says so.
+    """
+
+    key: str
+    text: str
+    menu: str
+    shortcut: str = ""
+    tip: str = ""
+    checkable: bool = False
+    checked: bool = False
+
+
+ACTIONS = (
+    ActionSpec("open_capture", "Open capture…", "&File", "Ctrl+O", "Reconstruct a stored capture"),
+    ActionSpec("open_field", "Open field…", "&File", "Ctrl+Shift+O", "Look at a saved reconstruction"),
+    ActionSpec(
+        "save_field", "Save field as…", "&File", "Ctrl+S", "Write the reconstruction to a file of a few megabytes"
+    ),
+    ActionSpec("quit", "Quit", "-&File", "Ctrl+Q", "Darken the LEDs, end the reconstruction, close"),
+    ActionSpec("connect", "Connect", "&Instrument", "F2", "Open LED board and camera of the chosen profile"),
+    ActionSpec("disconnect", "Disconnect", "&Instrument", "Shift+F2", "Darken the LEDs and release the instrument"),
+    ActionSpec("live", "Live image", "-&Instrument", "F3", "Show what the camera sees", checkable=True),
+    ActionSpec(
+        "start_scan", "Start acquisition", "&Acquire", "F5", "Run the exposure plan and reconstruct as the frames come"
+    ),
+    ActionSpec(
+        "cancel_scan", "Cancel acquisition", "&Acquire", "Shift+F5", "Stop the scan; the frames taken stay on disk"
+    ),
+    ActionSpec("finish_fit", "Finish now", "&Reconstruct", "F7", "Stop fitting and keep the volume as it is"),
+    ActionSpec(
+        "cancel_fit", "Discard", "&Reconstruct", "Shift+F7", "Stop fitting and discard the volume; the capture stays"
+    ),
+    ActionSpec(
+        "fit_again",
+        "Reconstruct the last capture again",
+        "-&Reconstruct",
+        "F8",
+        "Fit with the settings as they are now",
+    ),
+    ActionSpec("restart_process", "Restart the reconstruction process", "&Reconstruct", "", "After it failed or hangs"),
+    ActionSpec("reset_view", "Whole volume", "&View", "Home", "Show the whole box"),
+    ActionSpec("zoom_in", "Zoom in", "&View", "Ctrl++", "Magnify about the cross-hair"),
+    ActionSpec("zoom_out", "Zoom out", "&View", "Ctrl+-", "Shrink about the cross-hair"),
+    ActionSpec("centre", "Centre on the cross-hair", "&View", "Ctrl+0"),
+    ActionSpec("auto_contrast", "Automatic contrast", "-&View", "Ctrl+K", "Levels from the values in the box"),
+    ActionSpec("cross_hair", "Cross-hair", "&View", "Ctrl+H", checkable=True, checked=True),
+    ActionSpec("scale_bar", "Scale bar", "&View", "Ctrl+B", checkable=True, checked=True),
+    ActionSpec("log", "Log", "-&View", "Ctrl+L", "What happened, in detail", checkable=True),
+    ActionSpec("shortcuts", "Keys and mouse", "&Help", "F1"),
+)
+
+MOUSE_AND_KEYS = (
+    ("Wheel over a slice", "zoom about the mouse"),
+    ("Drag", "pan"),
+    ("Click, or drag a line", "move the cross-hair"),
+    ("Shift + wheel, Page Up, Page Down", "next slice"),
+    ("Arrow keys", "pan by a tenth of the view"),
+)
+
+
+def make_actions(window: QMainWindow, callbacks: Mapping[str, Callable[..., object]]) -> dict[str, QAction]:
+    """Create the actions with their menus; `callbacks` holds one callable per key, switches get their state."""
+    actions: dict[str, QAction] = {}
+    menus = {}
+    for spec in ACTIONS:
+        title = spec.menu.removeprefix("-")
+        if title not in menus:
+            menus[title] = window.menuBar().addMenu(title)
+        if spec.menu.startswith("-"):
+            menus[title].addSeparator()
+        action = QAction(spec.text, window)
+        action.setObjectName(spec.key)
+        if spec.shortcut:
+            action.setShortcut(QKeySequence(spec.shortcut))
+        action.setToolTip(f"{spec.tip or spec.text} ({spec.shortcut})" if spec.shortcut else spec.tip or spec.text)
+        action.setStatusTip(spec.tip)
+        action.setCheckable(spec.checkable)
+        callback = callbacks[spec.key]
+        if spec.checkable:
+            action.setChecked(spec.checked)
+            action.toggled.connect(callback)
+        else:
+            action.triggered.connect(lambda _checked=False, callback=callback: callback())
+        menus[title].addAction(action)
+        actions[spec.key] = action
+    return actions
+
+
+def button_for(action: QAction, primary: bool = False) -> QPushButton:
+    """Push button that does and looks like the action: same text, tip, and enabled when it is."""
+    button = QPushButton(action.text())
+    button.setObjectName(f"{action.objectName()}_button")
+    button.setAccessibleName(action.text())
+    button.setToolTip(action.toolTip())
+    button.setEnabled(action.isEnabled())
+    button.setProperty("primary", "true" if primary else "false")
+    button.clicked.connect(action.trigger)
+    action.enabledChanged.connect(button.setEnabled)
+    return button
+
+
+def shortcut_rows() -> list[tuple[str, str]]:
+    """Every key and mouse gesture with what it does, for the help sheet."""
+    return [*MOUSE_AND_KEYS, *((spec.shortcut, spec.text.rstrip("…")) for spec in ACTIONS if spec.shortcut)]

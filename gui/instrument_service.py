@@ -1,0 +1,268 @@
+"""The instrument as the window sees it: calls in, Qt signals out, nothing slow on the window's thread.
+
+Opening and closing run one after another on a worker thread of their own; the live view and the scan have theirs.
+Signals are emitted on those threads and so arrive queued.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QObject, Signal
+
+from acquisition.errors import OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from acquisition.capture import CaptureHeader, Frame
+    from acquisition.instrument import Instrument, LiveView
+    from acquisition.plan import ExposurePlan
+    from acquisition.profile import Profile
+    from acquisition.scan import Scan, ScanStatus
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check made while connecting."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPicture:
+    """What the camera saw, ready to be shown."""
+
+    image_yx: NDArray[np.uint16]
+    saturated_fraction: float
+    counts: NDArray[np.int64]
+    """Histogram of a part of the pixels over the camera's range, 128 bins."""
+    taken_at_s: float
+    """`time.monotonic` when it came."""
+
+
+class LatestPicture:
+    """A slot for one picture: a newer one replaces one that the window has not fetched yet."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._picture: CameraPicture | None = None
+
+    def put(self, picture: CameraPicture) -> bool:
+        """Return whether the slot was empty, so that the window must be told."""
+        with self._lock:
+            was_empty = self._picture is None
+            self._picture = picture
+            return was_empty
+
+    def fetch(self) -> CameraPicture | None:
+        """Take the picture out."""
+        with self._lock:
+            picture, self._picture = self._picture, None
+            return picture
+
+
+class InstrumentService(QObject):
+    """Opens the instrument and runs live view and scans off the window's thread."""
+
+    check_made = Signal(object)
+    opened = Signal(object)
+    open_failed = Signal(object)
+    released = Signal()
+    picture_ready = Signal()
+    frame_stored = Signal(int)
+    scan_changed = Signal(object)
+    problem = Signal(str, str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.pictures = LatestPicture()
+        self.instrument: Instrument | None = None
+        self._live: LiveView | None = None
+        self._scan: Scan | None = None
+        self._saturation_counts = 65535
+        self._closing = False
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # A daemon: a camera driver that never answers must not keep the program from ending.
+        self._worker = threading.Thread(target=self._work, name="instrument", daemon=True)
+        self._worker.start()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except OperatorError as error:
+                log.error("%s", error)
+                self.problem.emit(error.message, error.remedy)
+            except Exception as error:
+                log.exception("unexpected error of the instrument")
+                self.problem.emit(
+                    f"{type(error).__name__}: {error}", "See the log; disconnect and connect the instrument again."
+                )
+
+    # --- opening and closing ------------------------------------------------------------------------------------------
+
+    def open(self, profile: Profile) -> None:
+        """Connect; answers with `check_made` for each check, then `opened` or `open_failed`."""
+        self._jobs.put(lambda: self._open(profile))
+
+    def _open(self, profile: Profile) -> None:
+        from acquisition.instrument import open_instrument
+
+        if self._closing:
+            return
+        self._release()
+        try:
+            instrument = open_instrument(
+                profile, on_check=lambda name, ok, text: self.check_made.emit(Check(name, ok, text))
+            )
+        except OperatorError as error:
+            log.error("%s", error)
+            self.open_failed.emit(error)
+            return
+        except Exception as error:
+            log.exception("connecting failed")
+            self.open_failed.emit(
+                OperatorError(f"{type(error).__name__}: {error}", "See the log for where it happened.")
+            )
+            return
+        self.instrument = instrument
+        self._saturation_counts = 2**profile.camera.bit_depth - 1
+        self.opened.emit(instrument)
+
+    def release(self) -> None:
+        """Disconnect, LEDs off first; answers with `released`."""
+        self._jobs.put(self._release)
+
+    def _release(self) -> None:
+        instrument, self.instrument = self.instrument, None
+        try:
+            self._stop_live()
+        finally:
+            if instrument is not None:
+                instrument.close()
+                self.released.emit()
+
+    def shut_down(self) -> None:
+        """Cancel the scan, darken and release the instrument, end the worker; `is_stopped` tells when it is done."""
+        self._closing = True
+        scan = self._scan
+        if scan is not None:
+            scan.cancel()
+
+        def finish() -> None:
+            if scan is not None:
+                scan.wait()
+            self._release()
+
+        self._jobs.put(finish)
+        self._jobs.put(None)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing runs any more."""
+        return not self._worker.is_alive()
+
+    # --- live view ----------------------------------------------------------------------------------------------------
+
+    def start_live(self, exposure_ms: float, brightness_l: NDArray[np.float32]) -> None:
+        """Show what the camera sees, lit by a pattern (L,) of brightness 0 to 1; scans interrupt it by themselves."""
+
+        def begin() -> None:
+            from acquisition.instrument import LiveView
+
+            if self.instrument is None or self._closing:
+                return
+            self._stop_live()
+            self._live = LiveView(self.instrument, on_image=self._offer, on_error=self._live_ended)
+            self._live.set_exposure_ms(exposure_ms)
+            self._live.set_pattern(brightness_l)
+            self._live.start()
+
+        self._jobs.put(begin)
+
+    def stop_live(self) -> None:
+        """Stop the live view, LEDs off."""
+        self._jobs.put(self._stop_live)
+
+    def _stop_live(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def set_exposure(self, exposure_ms: float) -> None:
+        """Set the exposure of the live view."""
+        if self._live is not None:
+            self._live.set_exposure_ms(exposure_ms)
+
+    def set_light(self, brightness_l: NDArray[np.float32]) -> None:
+        """Light a pattern for the live view, brightness (L,) 0 to 1."""
+        if self._live is not None:
+            self._live.set_pattern(brightness_l)
+
+    def _live_ended(self, error: OperatorError) -> None:
+        self.problem.emit(error.message, error.remedy or "Disconnect and connect the instrument again.")
+
+    def _offer(self, image_yx: NDArray[np.uint16]) -> None:
+        """Prepare a picture on the thread that took it and tell the window, unless it has not fetched the last one."""
+        top = self._saturation_counts
+        thinned = image_yx[:: max(1, image_yx.shape[0] // 256), :: max(1, image_yx.shape[1] // 256)]
+        counts = np.bincount((thinned.ravel().astype(np.int64) * 128) // (top + 1), minlength=128)[:128]
+        saturated = float(np.count_nonzero(image_yx >= top)) / image_yx.size
+        if self.pictures.put(CameraPicture(image_yx, saturated, counts, time.monotonic())) and not self._closing:
+            self.picture_ready.emit()
+
+    # --- scan ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def scanning(self) -> bool:
+        """Whether a scan is under way."""
+        return self._scan is not None
+
+    def start_scan(
+        self, plan: ExposurePlan, header: CaptureHeader, path: Path, on_frame: Callable[[Frame], None]
+    ) -> None:
+        """Run a plan into a file.
+
+        `on_frame` is called on the scan's thread with each frame, dark ones included; it must be quick. Answers with
+        `frame_stored(pattern)` for each frame and `scan_changed` with the scan's status.
+        """
+        from acquisition.scan import Scan
+
+        assert self.instrument is not None
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+        def take(frame: Frame) -> None:
+            on_frame(frame)
+            self._offer(frame.image_yx)
+            if not self._closing:
+                self.frame_stored.emit(frame.pattern)
+
+        def tell(status: ScanStatus) -> None:
+            if not self._closing:
+                self.scan_changed.emit(status)
+
+        self._scan = Scan(self.instrument, plan, path, header, on_frame=take, on_status=tell)
+        self._scan.start()
+
+    def cancel_scan(self) -> None:
+        """Stop the scan after the frame in hand; what was stored is kept."""
+        if self._scan is not None:
+            self._scan.cancel()
+
+    def forget_scan(self) -> None:
+        """The scan has ended."""
+        self._scan = None

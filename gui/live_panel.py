@@ -1,0 +1,169 @@
+"""What the camera sees, how old it is, how it is exposed, and which LEDs shine."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
+
+from gui import theme
+from gui.pupil_view import PupilView
+from gui.section import Section, Tone, set_tone
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gui.instrument_service import CameraPicture
+
+OLD_AFTER_S = 2.0
+LIGHTS = ("Centre LED", "Bright field", "Dark")
+
+
+class LivePanel(QWidget):
+    """Camera image above, LED directions below.
+
+    Emits `exposure_chosen(ms)` and `light_chosen(brightness of each LED)`.
+    """
+
+    exposure_chosen = Signal(float)
+    light_chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("live_panel")
+        self.setAccessibleName("Camera and LED pattern")
+        self._taken_at_s: float | None = None
+        self._expected = False
+        self._build()
+        self._clock = QTimer(self)
+        self._clock.setInterval(250)
+        self._clock.timeout.connect(self._tell_age)
+        self._clock.start()
+
+    def _build(self) -> None:
+        self.camera = Section("Camera", "camera")
+        self.image = pg.ImageItem(axisOrder="row-major")
+        self.image.setOpts(autoDownsample=True)
+        self.view = pg.GraphicsView(background=theme.FIELD)
+        self.view.setObjectName("camera_image")
+        self.view.setAccessibleName("Camera image")
+        self.box = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False, enableMouse=False, defaultPadding=0.0)
+        self.view.setCentralItem(self.box)
+        self.box.addItem(self.image)
+        self.view.setMinimumSize(160, 160)
+        self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.histogram = pg.PlotWidget(background=None)
+        self.histogram.setAccessibleName("Histogram of the camera image")
+        self.histogram.setFixedHeight(44)
+        self.histogram.hideAxis("left")
+        self.histogram.hideAxis("bottom")
+        self.histogram.setMouseEnabled(False, False)
+        self.histogram.setMenuEnabled(False)
+        self.histogram.hideButtons()
+        self.curve = self.histogram.plot(pen=theme.MUTED, fillLevel=0, brush=(139, 149, 165, 60))
+        self.figures = QLabel()
+        self.figures.setObjectName("camera_figures")
+        self.figures.setProperty("role", "state")
+        self.exposure = QDoubleSpinBox()
+        self.exposure.setObjectName("exposure")
+        self.exposure.setAccessibleName("Exposure of the live image")
+        self.exposure.setToolTip("Exposure of the live image; the acquisition has its own")
+        self.exposure.setSuffix(" ms")
+        self.exposure.setDecimals(1)
+        self.exposure.setKeyboardTracking(False)
+        self.exposure.valueChanged.connect(self.exposure_chosen)
+        self.light = QComboBox()
+        self.light.setObjectName("light")
+        self.light.setAccessibleName("Light of the live image")
+        self.light.setToolTip("LEDs that shine during the live image")
+        self.light.addItems(LIGHTS)
+        self.light.activated.connect(lambda _: self._choose_light())
+        row = QHBoxLayout()
+        row.addWidget(self.exposure)
+        row.addWidget(self.light, 1)
+        self.camera.body.addWidget(self.view, 1)
+        self.camera.body.addWidget(self.histogram)
+        self.camera.body.addWidget(self.figures)
+        self.camera.body.addLayout(row)
+        self.leds = Section("LED directions in the pupil", "leds")
+        self.pupil = PupilView()
+        self.leds.body.addWidget(self.pupil, 1)
+        from PySide6.QtWidgets import QVBoxLayout
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(8)
+        layout.addWidget(self.camera, 6)
+        layout.addWidget(self.leds, 5)
+        self.set_connected(False)
+
+    def set_connected(self, connected: bool) -> None:
+        """Enable what needs an instrument."""
+        self.exposure.setEnabled(connected)
+        self.light.setEnabled(connected)
+        if not connected:
+            self._taken_at_s, self._expected = None, False
+            self.image.clear()
+            self.curve.setData([], [])
+            set_tone(self.figures, "", "quiet")
+            self.camera.say("no camera")
+            self.pupil.set_leds(np.empty((0, 2)), 0.0)
+
+    def set_instrument(
+        self, led_na_l2: NDArray[np.float64], objective_na: float, exposure_ms: tuple[float, float, float]
+    ) -> None:
+        """Take limits and value of the exposure (ms: min, max, now) and the LED directions."""
+        self.set_connected(True)
+        self.exposure.blockSignals(True)
+        self.exposure.setRange(exposure_ms[0], exposure_ms[1])
+        self.exposure.setValue(exposure_ms[2])
+        self.exposure.blockSignals(False)
+        self.pupil.set_leds(led_na_l2, objective_na)
+        self._led_na_l2, self._objective_na = led_na_l2, objective_na
+
+    def expect(self, frames: bool) -> None:
+        """Frames should be coming (live or scan): an old picture is then a sign of trouble."""
+        self._expected = frames
+
+    def chosen_light(self) -> NDArray[np.float32]:
+        """Brightness of each LED (L,) for the light chosen."""
+        distance = np.hypot(*self._led_na_l2.T)
+        brightness = np.zeros(len(distance), np.float32)
+        if self.light.currentText() == LIGHTS[0]:
+            brightness[np.argmin(distance)] = 1
+        elif self.light.currentText() == LIGHTS[1]:
+            brightness[distance <= self._objective_na] = 1
+        return brightness
+
+    def _choose_light(self) -> None:
+        self.light_chosen.emit(self.chosen_light())
+
+    def show_picture(self, picture: CameraPicture) -> None:
+        """Show a camera picture with its histogram and saturation."""
+        thinned = picture.image_yx[::4, ::4]
+        low, high = np.percentile(thinned, (0.5, 99.5))
+        fresh_shape = self.image.image is None or self.image.image.shape != picture.image_yx.shape
+        self.image.setImage(picture.image_yx, autoLevels=False, levels=(float(low), float(max(high, low + 1))))
+        if fresh_shape:
+            self.box.autoRange(padding=0)
+        self.curve.setData(np.arange(len(picture.counts)), np.sqrt(picture.counts))
+        top = float(np.flatnonzero(picture.counts).max() + 1) / len(picture.counts)
+        if picture.saturated_fraction > 0:
+            set_tone(self.figures, f"{100 * picture.saturated_fraction:.2g} % saturated: expose less", "bad")
+        else:
+            height, width = picture.image_yx.shape
+            set_tone(self.figures, f"{width} × {height} pixels, brightest at {100 * top:.0f} % of the range", "quiet")
+        self._taken_at_s = picture.taken_at_s
+        self._tell_age()
+
+    def _tell_age(self) -> None:
+        if self._taken_at_s is None:
+            return
+        age_s = time.monotonic() - self._taken_at_s
+        text = "live" if age_s < 0.5 else f"{age_s:.1f} s ago" if age_s < 10 else f"{age_s:.0f} s ago"
+        tone: Tone = "good" if age_s < OLD_AFTER_S and self._expected else "bad" if self._expected else "quiet"
+        self.camera.say(text if self._expected or age_s >= 0.5 else "paused", tone)

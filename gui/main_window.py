@@ -1,0 +1,323 @@
+"""The window: panels, actions, file dialogs, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
+from PySide6.QtWidgets import (
+    QDialog,
+    QFileDialog,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from acquisition.profile import shipped_profiles
+from gui.acquire_panel import AcquirePanel
+from gui.actions import make_actions, shortcut_rows
+from gui.fit_panel import FitPanel
+from gui.instrument_panel import InstrumentPanel
+from gui.live_panel import LivePanel
+from gui.messages import LogPanel, MessageBar, WindowLogHandler
+from gui.settings import WindowSettings, captures_folder, save_settings
+from gui.slices_panel import SlicesPanel
+from gui.workflow import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtGui import QCloseEvent
+
+    from gui.instrument_service import InstrumentService
+    from gui.recon_bridge import ReconBridge
+
+log = logging.getLogger(__name__)
+
+COLUMN_PX = 336
+END_WITHIN_S = 8.0
+"""A camera driver that never answers does not keep the window longer than this."""
+
+
+@dataclass(frozen=True)
+class Panels:
+    """The parts of the window that the workflow writes to."""
+
+    instrument: InstrumentPanel
+    acquire: AcquirePanel
+    fit: FitPanel
+    live: LivePanel
+    slices: SlicesPanel
+    message: MessageBar
+    device: QLabel
+
+
+class MainWindow(QMainWindow):
+    """Owns services and panels; `ended` is emitted when after closing nothing of ours runs any more.
+
+    Parameters
+    ----------
+    settings, settings_file
+        What was remembered, and where to write it on closing.
+    service, bridge
+        The instrument and the reconstruction process.
+    log_handler
+        Source of the log panel.
+    """
+
+    ended = Signal()
+
+    def __init__(
+        self,
+        settings: WindowSettings,
+        settings_file: Path,
+        service: InstrumentService,
+        bridge: ReconBridge,
+        log_handler: WindowLogHandler,
+    ) -> None:
+        super().__init__()
+        self.setObjectName("main_window")
+        self.setWindowTitle("Fieldscope")
+        self.settings, self._settings_file = settings, settings_file
+        self.service, self.bridge = service, bridge
+        self._closing_since_s: float | None = None
+        self.log_panel = LogPanel(log_handler, self)
+        self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.log_panel)
+        self.actions_by_key = make_actions(self, self._callbacks())
+        self.panels = self._make_panels()
+        self._lay_out()
+        self.workflow = Workflow(
+            self.panels, service, bridge, Path(settings.folder) if settings.folder else captures_folder()
+        )
+        self.workflow.setParent(self)
+        self.workflow.changed.connect(self._refresh)
+        self.panels.instrument.profile_chosen.connect(self.workflow.choose_profile)
+        self.panels.instrument.browse_wanted.connect(self._browse_profile)
+        self.panels.acquire.folder_wanted.connect(self._choose_folder)
+        self.panels.slices.read_out.connect(self.read_out.setText)
+        self.log_panel.visibilityChanged.connect(self._log_visibility)
+        self._restore()
+        self._end_timer = QTimer(self)
+        self._end_timer.setInterval(30)
+        self._end_timer.timeout.connect(self._end_when_quiet)
+        self._refresh()
+
+    # --- construction -------------------------------------------------------------------------------------------------
+
+    def _callbacks(self) -> dict[str, Callable[..., object]]:
+        """One callable per action; the panels exist by the time they are called."""
+        return {
+            "open_capture": self._open_capture,
+            "open_field": self._open_field,
+            "save_field": self._save_field,
+            "quit": self.close,
+            "connect": lambda: self.workflow.connect_instrument(),
+            "disconnect": lambda: self.workflow.disconnect_instrument(),
+            "live": lambda on: self.workflow.set_live(on),
+            "start_scan": lambda: self.workflow.start_scan(),
+            "cancel_scan": lambda: self.workflow.cancel_scan(),
+            "finish_fit": lambda: self.workflow.finish_fit(),
+            "cancel_fit": lambda: self.workflow.discard_fit(),
+            "fit_again": lambda: self.workflow.reconstruct_again(),
+            "restart_process": lambda: self.workflow.restart_process(),
+            "reset_view": lambda: self.panels.slices.reset_view(),
+            "zoom_in": lambda: self.panels.slices.zoom(+1),
+            "zoom_out": lambda: self.panels.slices.zoom(-1),
+            "centre": lambda: self.panels.slices.centre_on_cursor(),
+            "auto_contrast": lambda: self.panels.slices.contrast.auto.setChecked(True),
+            "cross_hair": lambda on: self.panels.slices.set_mark("cross_hair", on),
+            "scale_bar": lambda on: self.panels.slices.set_mark("scale_bar", on),
+            "log": self.log_panel.setVisible,
+            "shortcuts": self._show_shortcuts,
+        }
+
+    def _make_panels(self) -> Panels:
+        act = self.actions_by_key
+        return Panels(
+            InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
+            AcquirePanel(act["start_scan"], act["cancel_scan"]),
+            FitPanel(act["finish_fit"], act["cancel_fit"], act["save_field"]),
+            LivePanel(),
+            SlicesPanel(),
+            MessageBar(),
+            QLabel("starting the reconstruction…"),
+        )
+
+    def _lay_out(self) -> None:
+        column = QWidget()
+        column.setObjectName("column")
+        steps = QVBoxLayout(column)
+        steps.setContentsMargins(0, 0, 0, 0)
+        steps.setSpacing(8)
+        steps.addWidget(self.panels.instrument)
+        steps.addWidget(self.panels.acquire)
+        steps.addWidget(self.panels.fit, 1)
+        scroll = QScrollArea()
+        scroll.setWidget(column)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFixedWidth(COLUMN_PX)
+        self.panels.live.setMinimumWidth(270)
+        self.panels.live.setMaximumWidth(400)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(scroll)
+        row.addWidget(self.panels.slices, 100)
+        row.addWidget(self.panels.live, 34)
+        whole = QWidget()
+        layout = QVBoxLayout(whole)
+        layout.setContentsMargins(8, 4, 8, 6)
+        layout.setSpacing(6)
+        layout.addWidget(self.panels.message)
+        layout.addLayout(row, 1)
+        self.setCentralWidget(whole)
+        self.read_out = QLabel()
+        self.read_out.setObjectName("read_out")
+        self.read_out.setAccessibleName("Value under the mouse")
+        self.panels.device.setObjectName("recon_device")
+        self.panels.device.setAccessibleName("Device of the reconstruction")
+        self.statusBar().addWidget(self.read_out, 1)
+        self.statusBar().addPermanentWidget(self.panels.device)
+        self.statusBar().setSizeGripEnabled(False)
+
+    def _restore(self) -> None:
+        self.resize(1400, 900)
+        if self.settings.geometry_hex:
+            self.restoreGeometry(QByteArray.fromHex(self.settings.geometry_hex.encode()))
+        self.panels.slices.contrast.choose_map(self.settings.colour_map)
+        self.panels.fit.seconds.setValue(int(self.settings.max_seconds))
+        self.panels.fit.device.setCurrentIndex(max(0, self.panels.fit.device.findData(self.settings.device)))
+        self.panels.acquire.set_folder(self.workflow.folder)
+        self.actions_by_key["live"].setChecked(True)
+        self.workflow.choose_profile(self.settings.profile)
+        if self.workflow.profile is None:
+            self.workflow.choose_profile(WindowSettings().profile)
+
+    def _refresh(self) -> None:
+        """Offer what can be done now."""
+        flow, bridge = self.workflow, self.bridge
+        connected, scanning = flow.instrument is not None, self.service.scanning
+        enabled = {
+            "connect": not connected and not flow.connecting and flow.profile is not None,
+            "disconnect": connected and not scanning,
+            "live": connected and not scanning,
+            "start_scan": connected and not scanning and flow.plan is not None,
+            "cancel_scan": scanning,
+            "finish_fit": bridge.fitting and bridge.has_field,
+            "cancel_fit": bridge.fitting,
+            "fit_again": flow.capture_path is not None and not scanning,
+            "save_field": bridge.has_field and not bridge.fitting,
+            "open_capture": not scanning,
+            "open_field": not scanning,
+        }
+        for key, on in enabled.items():
+            self.actions_by_key[key].setEnabled(on)
+        name = flow.capture_path.name if flow.capture_path is not None else ""
+        self.setWindowTitle(f"{name} – Fieldscope" if name else "Fieldscope")
+
+    # --- dialogs, none of them modal to the program -------------------------------------------------------------------
+
+    def _ask_file(self, title: str, filters: str, chosen: Callable[[Path], None], save_as: str = "") -> None:
+        dialog = QFileDialog(self, title, str(self.workflow.folder), filters)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.AnyFile if save_as else QFileDialog.FileMode.ExistingFile)
+        if save_as:
+            dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+            dialog.selectFile(save_as)
+        dialog.fileSelected.connect(lambda name: chosen(Path(name)))
+        dialog.open()
+
+    def _open_capture(self) -> None:
+        self._ask_file("Open a capture", "Captures (*.h5 *.h5.part);;All files (*)", self.workflow.reconstruct)
+
+    def _open_field(self) -> None:
+        self._ask_file("Open a field", "Fields (*.field.h5);;All files (*)", self.workflow.open_field)
+
+    def _save_field(self) -> None:
+        capture = self.workflow.capture_path
+        stem = capture.name.split(".h5")[0] if capture is not None else "reconstruction"
+        self._ask_file("Save the field", "Fields (*.field.h5)", self.bridge.save, save_as=f"{stem}.field.h5")
+
+    def _browse_profile(self) -> None:
+        self.panels.instrument.profile.setCurrentIndex(
+            max(0, self.panels.instrument.profile.findData(self.workflow.profile_name))
+        )
+        self._ask_file(
+            "Choose a hardware profile", "Profiles (*.toml)", lambda path: self.workflow.choose_profile(str(path))
+        )
+
+    def _choose_folder(self) -> None:
+        def chosen(name: str) -> None:
+            self.workflow.folder = Path(name)
+            self.settings.folder = name
+            self.panels.acquire.set_folder(Path(name))
+
+        dialog = QFileDialog(self, "Folder of the captures", str(self.workflow.folder))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.fileSelected.connect(chosen)
+        dialog.open()
+
+    def _show_shortcuts(self) -> None:
+        sheet = QDialog(self)
+        sheet.setObjectName("shortcut_sheet")
+        sheet.setWindowTitle("Keys and mouse")
+        sheet.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        rows = QGridLayout(sheet)
+        rows.setContentsMargins(20, 16, 24, 18)
+        rows.setHorizontalSpacing(26)
+        for row, (keys, meaning) in enumerate(shortcut_rows()):
+            label = QLabel(keys)
+            label.setProperty("role", "hint")
+            rows.addWidget(label, row, 0)
+            rows.addWidget(QLabel(meaning), row, 1)
+        sheet.show()
+
+    def _log_visibility(self, visible: bool) -> None:
+        if self._closing_since_s is None:
+            self.actions_by_key["log"].setChecked(visible or self.log_panel.isVisible())
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Hide at once, then end scan, instrument and reconstruction without waiting for them here."""
+        event.ignore()
+        if self._closing_since_s is not None:
+            return
+        self._closing_since_s = time.monotonic()
+        self._remember()
+        self.hide()
+        self.service.shut_down()
+        self.bridge.shut_down()
+        self._end_timer.start()
+
+    def _end_when_quiet(self) -> None:
+        assert self._closing_since_s is not None
+        quiet = self.service.is_stopped and self.bridge.is_stopped
+        took_s = time.monotonic() - self._closing_since_s
+        if not quiet and took_s < END_WITHIN_S:
+            return
+        self._end_timer.stop()
+        if quiet:
+            log.info("everything has ended, %.1f s after closing", took_s)
+        else:
+            log.error("leaving after %.0f s although something still runs", took_s)
+        self.ended.emit()
+
+    def _remember(self) -> None:
+        self.settings.profile = self.workflow.profile_name or self.settings.profile
+        self.settings.colour_map = self.panels.slices.contrast.map.currentText()
+        self.settings.max_seconds = float(self.panels.fit.seconds.value())
+        self.settings.device = str(self.panels.fit.device.currentData())
+        self.settings.geometry_hex = bytes(self.saveGeometry().toHex().data()).decode()
+        save_settings(self.settings, self._settings_file)

@@ -1,0 +1,125 @@
+"""What the window tells the operator without stopping him: a bar with message and remedy, and the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class MessageBar(QFrame):
+    """Shows the latest message until it is dismissed; never modal, so a scan can be cancelled while it stands."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("message")
+        self.setAccessibleName("Message")
+        self._act: Callable[[], None] | None = None
+        self.message = QLabel()
+        self.message.setObjectName("message_text")
+        self.message.setStyleSheet("font-weight: 600;")
+        self.remedy = QLabel()
+        self.remedy.setObjectName("message_remedy")
+        self.remedy.setStyleSheet(f"color: {theme.TEXT};")
+        for label in (self.message, self.remedy):
+            label.setWordWrap(True)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.action = QPushButton()
+        self.action.setObjectName("message_action")
+        self.action.clicked.connect(self._do)
+        self.dismiss = QPushButton("✕")
+        self.dismiss.setObjectName("message_dismiss")
+        self.dismiss.setAccessibleName("Dismiss the message")
+        self.dismiss.setToolTip("Dismiss")
+        self.dismiss.setProperty("flat", "true")
+        self.dismiss.clicked.connect(self.hide)
+        texts = QVBoxLayout()
+        texts.setSpacing(2)
+        texts.addWidget(self.message)
+        texts.addWidget(self.remedy)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 8, 8, 8)
+        layout.addLayout(texts, 1)
+        layout.addWidget(self.action)
+        layout.addWidget(self.dismiss, 0, Qt.AlignmentFlag.AlignTop)
+        self.hide()
+
+    def tell(
+        self,
+        message: str,
+        remedy: str = "",
+        action: str = "",
+        act: Callable[[], None] | None = None,
+        error: bool = True,
+    ) -> None:
+        """Show a message, its remedy, and a button for the remedy where the window can do it itself."""
+        self.message.setText(message)
+        self.remedy.setText(remedy)
+        self.remedy.setVisible(bool(remedy))
+        self._act = act
+        self.action.setText(action)
+        self.action.setAccessibleName(action)
+        self.action.setVisible(act is not None)
+        self.setProperty("tone", "error" if error else "info")
+        self.style().polish(self)
+        self.setAccessibleDescription(f"{message} {remedy}")
+        self.show()
+
+    def _do(self) -> None:
+        act, self._act = self._act, None
+        self.hide()
+        if act is not None:
+            act()
+
+
+class _LogLines(QObject):
+    line = Signal(str)
+
+
+class WindowLogHandler(logging.Handler):
+    """Brings log records of any thread to the log panel, queued."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines = _LogLines()
+        self.setFormatter(logging.Formatter("%(asctime)s  %(levelname)-7s  %(name)s: %(message)s", "%H:%M:%S"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the record on."""
+        try:
+            self.lines.line.emit(self.format(record))
+        except RuntimeError:  # the window is gone; the log file has the record
+            pass
+
+
+class LogPanel(QDockWidget):
+    """The last two thousand lines of the log."""
+
+    def __init__(self, handler: WindowLogHandler, parent: QWidget | None = None) -> None:
+        super().__init__("Log", parent)
+        self.setObjectName("log_panel")
+        self.text = QPlainTextEdit()
+        self.text.setObjectName("log_text")
+        self.text.setAccessibleName("Log")
+        self.text.setReadOnly(True)
+        self.text.setMaximumBlockCount(2000)
+        self.text.setStyleSheet("font-family: monospace; font-size: 8.5pt;")
+        self.setWidget(self.text)
+        handler.lines.line.connect(self.text.appendPlainText)
+        self.hide()

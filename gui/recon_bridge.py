@@ -1,0 +1,331 @@
+"""The reconstruction process as the window sees it: calls in, Qt signals out, one current run, death and hangs noticed.
+
+Messages arrive on a reader thread, which only emits queued signals. Whatever belongs to an old run, or to a process
+that was replaced, is dropped here, so nobody behind this point sees it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from recon.messages import (
+    Event,
+    Failed,
+    FieldReady,
+    Finished,
+    FitProgress,
+    FitSettings,
+    Heartbeat,
+    IndexPart,
+    Notice,
+    Phase,
+    Ready,
+    RequestSlice,
+    Saved,
+    SliceImage,
+)
+from recon.shared import discard, take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from threading import Thread
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from acquisition.capture import CaptureHeader
+    from gui.planes import Plane
+    from recon.messages import Command, Event, FitSettings, IndexPart
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+SILENCE_S = 5.0
+"""Without a sign of life for this long while it steps, the process hangs."""
+LONG_STEP_S = 60.0
+"""The same while it starts, or after it has announced a new phase: first steps and closed forms take long."""
+SPAWN_S = 3.0
+"""A process may take so long to come into being."""
+PROCESS_RUN = -1
+"""Run number of events that concern the process, not a run."""
+
+
+class Process(Protocol):
+    """What is needed of `recon.client.ReconstructionProcess`; none of these calls may wait."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        ...
+
+    def start(self) -> None:
+        """Spawn the process; its first event is `Ready`."""
+        ...
+
+    def stop_later(self) -> Thread:
+        """Ask it to end and make sure that it does, on a thread of its own, which is returned."""
+        ...
+
+    def start_live(self, header: CaptureHeader, settings: FitSettings, capture_name: str) -> int:
+        """Begin a run that gets its frames one by one; returns its number, as the next two do."""
+        ...
+
+    def start_stored(self, path: str, settings: FitSettings) -> int:
+        """Begin a run on a capture file."""
+        ...
+
+    def open_field(self, path: str) -> int:
+        """Serve a saved field."""
+        ...
+
+    def add_frame(self, run: int, pattern: int, image: NDArray[np.uint16], exposure_ms: float) -> None:
+        """Hand over a frame; may be called on any thread."""
+        ...
+
+    def frames_done(self, run: int, path: str) -> None:
+        """No frame will follow; `path` is the capture."""
+        ...
+
+    def finish_now(self, run: int) -> None:
+        """Stop fitting, keep the field."""
+        ...
+
+    def cancel(self, run: int) -> None:
+        """Stop fitting, discard the run."""
+        ...
+
+    def save(self, run: int, path: str) -> None:
+        """Write the field; answered by `Saved` or `Failed`."""
+        ...
+
+    def send(self, command: Command) -> None:
+        """Send any other message."""
+        ...
+
+
+def _spawned(on_event: Callable[[Event], None]) -> Process:
+    from recon.client import ReconstructionProcess
+
+    return cast("Process", ReconstructionProcess(on_event))
+
+
+class ReconBridge(QObject):
+    """Owns the reconstruction process and its current run.
+
+    `lost(reason, remedy)` is emitted once when the process died or hangs; `recovered` when a silent one speaks again.
+
+    Parameters
+    ----------
+    make_process
+        Makes a process that reports to the given callable.
+    """
+
+    ready = Signal(object)
+    phase = Signal(object)
+    progress = Signal(object)
+    field_ready = Signal(object)
+    finished = Signal(object)
+    saved = Signal(object)
+    notice = Signal(object)
+    failed = Signal(object)
+    picture = Signal(object, object)
+    lost = Signal(str, str)
+    recovered = Signal()
+    _arrived = Signal(int, object, object)
+
+    def __init__(
+        self, parent: QObject | None = None, make_process: Callable[[Callable[[Event], None]], Process] = _spawned
+    ) -> None:
+        super().__init__(parent)
+        self._make_process = make_process
+        self._process: Process | None = None
+        self._generation = 0
+        self._heard_at_s = 0.0
+        self._tolerance_s = LONG_STEP_S
+        self._told_lost = False
+        self._closing = False
+        self._stopping: list[Thread] = []
+        self.run: int | None = None
+        self.fitting = False
+        self.has_field = False
+        self._arrived.connect(self._handle)
+        self._watch = QTimer(self)
+        self._watch.setInterval(500)
+        self._watch.timeout.connect(self._look)
+
+    # --- life of the process ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start a process, in place of the one there may be; its run is gone."""
+        if self._process is not None:
+            self._stopping.append(self._process.stop_later())
+        self._generation += 1
+        self.run, self.fitting, self.has_field = None, False, False
+        self._heard_at_s, self._tolerance_s, self._told_lost = time.monotonic(), LONG_STEP_S, False
+        self._process = self._make_process(partial(self._receive, self._generation))
+        self._process.start()
+        self._watch.start()
+
+    def shut_down(self) -> None:
+        """Ask the process to end; `is_stopped` tells when it has."""
+        self._closing = True
+        self._watch.stop()
+        self.run = None
+        if self._process is not None:
+            self._stopping.append(self._process.stop_later())
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no process of ours is left."""
+        return not any(thread.is_alive() for thread in self._stopping)
+
+    def _receive(self, generation: int, event: Event) -> None:
+        """Take an event on the reader thread: copy a picture out of shared memory, and hand over."""
+        self._heard_at_s = time.monotonic()
+        picture = None
+        if isinstance(event, SliceImage):
+            if self._closing or generation != self._generation or event.run != self.run:
+                discard(event.image)
+                return
+            try:
+                picture = take(event.image)
+            except FileNotFoundError:
+                return  # its process has ended and cleaned up
+        if not self._closing:
+            self._arrived.emit(generation, event, picture)
+
+    def _handle(self, generation: int, event: Event, picture: NDArray[np.float32] | None) -> None:
+        if generation != self._generation or self._closing:
+            return
+        if isinstance(event, Heartbeat):
+            return
+        if isinstance(event, Ready):
+            self._tolerance_s = SILENCE_S
+            self.ready.emit(event)
+            return
+        if isinstance(event, Failed) and event.run == PROCESS_RUN:
+            self._lose(event.message, event.remedy or "Restart the reconstruction.", event.detail)
+            return
+        if event.run != self.run:
+            log.debug("dropped an event of run %s: %s", event.run, type(event).__name__)
+            return
+        if isinstance(event, SliceImage):
+            self.picture.emit(event, picture)
+        elif isinstance(event, Phase):
+            self._tolerance_s = LONG_STEP_S
+            self.phase.emit(event)
+        elif isinstance(event, FitProgress):
+            self._tolerance_s = SILENCE_S
+            self.progress.emit(event)
+        elif isinstance(event, FieldReady):
+            self.has_field = True
+            self.field_ready.emit(event)
+        elif isinstance(event, Finished):
+            self.fitting = False
+            self._tolerance_s = SILENCE_S
+            self.finished.emit(event)
+        elif isinstance(event, Saved):
+            self.saved.emit(event)
+        elif isinstance(event, Notice):
+            self.notice.emit(event)
+        elif isinstance(event, Failed):
+            self.failed.emit(event)
+
+    def _look(self) -> None:
+        """Notice a process that ended without a word, or says nothing any more."""
+        if self._process is None or self._closing:
+            return
+        silent_s = time.monotonic() - self._heard_at_s
+        if not self._process.is_alive and silent_s > SPAWN_S:
+            self._lose("The reconstruction process has ended unexpectedly.", "Restart the reconstruction.", "")
+        elif silent_s > self._tolerance_s:
+            self._lose(
+                f"The reconstruction process has given no sign of life for {silent_s:.0f} s.",
+                "Wait if the computer is busy, or restart the reconstruction.",
+                "",
+            )
+        elif self._told_lost and self._process.is_alive:
+            self._told_lost = False
+            self.recovered.emit()
+
+    def _lose(self, reason: str, remedy: str, detail: str) -> None:
+        if self._told_lost:
+            return
+        self._told_lost = True
+        log.error("%s %s", reason, detail)
+        self.lost.emit(reason, remedy)
+
+    # --- runs ---------------------------------------------------------------------------------------------------------
+
+    def start_live(self, header: CaptureHeader, settings: FitSettings, capture_name: str) -> int | None:
+        """Begin a run that gets frames while they are captured; None where the process is gone."""
+        return self._begin(lambda process: process.start_live(header, settings, capture_name), fitting=True)
+
+    def start_stored(self, path: Path, settings: FitSettings) -> int | None:
+        """Begin a run on a capture file."""
+        return self._begin(lambda process: process.start_stored(str(path), settings), fitting=True)
+
+    def open_field(self, path: Path) -> int | None:
+        """Serve a saved field."""
+        return self._begin(lambda process: process.open_field(str(path)), fitting=False)
+
+    def _begin(self, begin: Callable[[Process], int], fitting: bool) -> int | None:
+        if self.run is not None and self.fitting:
+            self.cancel()
+        self.run, self.has_field = None, False
+        run = self._call(begin)
+        self.run, self.fitting = run, fitting and run is not None
+        self._tolerance_s = LONG_STEP_S
+        return run
+
+    def add_frame(self, run: int, pattern: int, image: NDArray[np.uint16], exposure_ms: float) -> None:
+        """Hand over a frame; called on the scan's thread, which must not suffer from a lost reconstruction."""
+        if run == self.run and not self._closing:
+            self._call(lambda process: process.add_frame(run, pattern, image, exposure_ms))
+
+    def frames_done(self, path: Path | None) -> None:
+        """Tell that the scan has ended."""
+        if self.run is not None:
+            run = self.run
+            self._call(lambda process: process.frames_done(run, str(path) if path else ""))
+
+    def finish_now(self) -> None:
+        """Stop fitting and keep the field."""
+        if self.run is not None:
+            run = self.run
+            self._call(lambda process: process.finish_now(run))
+
+    def cancel(self) -> None:
+        """Stop fitting and discard the run."""
+        if self.run is not None:
+            run, self.run = self.run, None
+            self.fitting, self.has_field = False, False
+            self._call(lambda process: process.cancel(run))
+
+    def save(self, path: Path) -> None:
+        """Write the field."""
+        if self.run is not None:
+            run = self.run
+            self._call(lambda process: process.save(run, str(path)))
+
+    def request_slice(self, view: str, request: int, plane: Plane, part: IndexPart) -> None:
+        """Ask for a picture of the current field."""
+        if self.run is not None and self.has_field:
+            run = self.run
+            asked = RequestSlice(run, view, request, plane.origin_um, plane.u_um, plane.v_um, plane.shape, part)
+            self._call(lambda process: process.send(asked))
+
+    def _call(self, call: Callable[[Process], Result]) -> Result | None:
+        if self._process is None:
+            return None
+        try:
+            return call(self._process)
+        except (OSError, EOFError, ValueError) as error:  # a broken pipe; the watch tells the operator
+            log.warning("The reconstruction process cannot be reached: %s", error)
+            return None

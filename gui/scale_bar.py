@@ -1,0 +1,99 @@
+"""A scale bar of a round length (1, 2 or 5 times a power of ten) that stays in its corner at every zoom."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pyqtgraph as pg
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
+
+MARGIN_PX = 14.0
+THICKNESS_PX = 3.0
+
+
+def round_length_um(longest_um: float) -> float:
+    """Return the largest of 1, 2, 5 times a power of ten that is not above `longest_um`."""
+    power = 10.0 ** math.floor(math.log10(longest_um) + 1e-12)
+    return next(step * power for step in (5.0, 2.0, 1.0) if step * power <= longest_um * (1 + 1e-9))
+
+
+def length_text(length_um: float) -> str:
+    """Length with the unit that makes it a small whole number: 500 nm, 20 µm, 2 mm."""
+    if length_um < 0.9995:
+        return f"{length_um * 1e3:.3g} nm"
+    return f"{length_um:.3g} µm" if length_um < 999.5 else f"{length_um / 1e3:.3g} mm"
+
+
+class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
+    """Bar at the lower right of a view box; at the lower left the optical resolution, once it is large enough to see.
+
+    Parameters
+    ----------
+    view_box
+        The view box it lies in; follows its range and size.
+    """
+
+    def __init__(self, view_box: pg.ViewBox) -> None:
+        super().__init__()
+        self.setParentItem(view_box)
+        self.setZValue(50)
+        self.setAcceptedMouseButtons(Qt.MouseButton.NoButton)
+        self._box = view_box
+        self.resolution_um = 0.0
+        view_box.sigRangeChanged.connect(self._follow)
+        view_box.sigResized.connect(self._follow)
+
+    def _follow(self) -> None:
+        self.prepareGeometryChange()
+        self.update()
+
+    def um_per_px(self) -> float:
+        """Size of a screen pixel in the view, in micrometres."""
+        (left, right), _ = self._box.viewRange()
+        return float(right - left) / max(1.0, float(self._box.width()))
+
+    def length_um(self) -> float:
+        """Length the bar has now: at most a quarter of the view, at most 160 pixels."""
+        return round_length_um(min(160.0, max(30.0, 0.25 * float(self._box.width()))) * self.um_per_px())
+
+    def boundingRect(self) -> QRectF:
+        """Lower part of the view, in its pixels."""
+        size = self._box.size()
+        return QRectF(0, size.height() - 60, size.width(), 60)
+
+    def paint(self, painter: QPainter, _option: QStyleOptionGraphicsItem, _widget: QWidget | None = None) -> None:
+        """Draw in screen pixels, with a dark halo so that it can be read on any picture."""
+        scale = self.um_per_px()
+        length = self.length_um()
+        right, bottom = float(self._box.width()) - MARGIN_PX, float(self._box.height()) - MARGIN_PX
+        width = length / scale
+        font = QFont(painter.font())
+        font.setPointSizeF(9)
+        painter.setFont(font)
+        bar = QRectF(right - width, bottom - THICKNESS_PX, width, THICKNESS_PX)
+        painter.fillRect(bar.adjusted(-1, -1, 1, 1), QColor(0, 0, 0, 150))
+        painter.fillRect(bar, QColor("#f2f4f7"))
+        self._write(painter, length_text(length), bar.center().x(), bar.top() - 6)
+        resolved = self.resolution_um / scale
+        if 24 <= resolved <= 0.6 * self._box.width():
+            left = MARGIN_PX
+            mark = QRectF(left, bottom - 2, resolved, 2)
+            painter.fillRect(mark.adjusted(-1, -1, 1, 1), QColor(0, 0, 0, 150))
+            painter.fillRect(mark, QColor("#ffcf70"))
+            text = f"optical resolution {length_text(float(f'{self.resolution_um:.2g}'))}"
+            half = QFontMetricsF(font).horizontalAdvance(text) / 2
+            self._write(painter, text, left + max(half, resolved / 2), mark.top() - 6)
+
+    def _write(self, painter: QPainter, text: str, centre_px: float, baseline_px: float) -> None:
+        left = centre_px - QFontMetricsF(painter.font()).horizontalAdvance(text) / 2
+        left = min(left, float(self._box.width()) - MARGIN_PX / 2 - 2 * (centre_px - left))
+        painter.setPen(QColor(0, 0, 0, 190))
+        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            painter.drawText(int(left) + dx, int(baseline_px) + dy, text)
+        painter.setPen(QColor("#f2f4f7"))
+        painter.drawText(int(left), int(baseline_px), text)

@@ -1,0 +1,67 @@
+"""A framed section of the window: heading at the left, its state in a word at the right, contents below."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+Tone = Literal["quiet", "busy", "good", "warn", "bad"]
+
+
+def set_tone(label: QLabel, text: str, tone: Tone) -> None:
+    """Show a state in words, coloured by what it means."""
+    label.setText(text)
+    if label.property("tone") != tone:
+        label.setProperty("tone", tone)
+        label.style().polish(label)
+
+
+def hint(text: str = "") -> QLabel:
+    """A quiet line of explanation."""
+    label = QLabel(text)
+    label.setProperty("role", "hint")
+    label.setWordWrap(True)
+    return label
+
+
+def duration_text(seconds: float) -> str:
+    """Time as an operator says it: 8 s, 2:05 min, 1:20 h."""
+    whole = max(0, round(seconds))
+    if whole < 90:
+        return f"{whole} s"
+    if whole < 5400:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+class Section(QFrame):
+    """Frame with a heading; put the contents into `body`."""
+
+    def __init__(self, title: str, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("section")
+        self.setAccessibleName(title)
+        heading = QLabel(title)
+        heading.setProperty("role", "heading")
+        self.state = QLabel()
+        self.state.setProperty("role", "state")
+        self.state.setObjectName(f"{name}_state")
+        self.state.setAccessibleName(f"{title}: state")
+        self.state.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        head = QHBoxLayout()
+        head.addWidget(heading)
+        head.addStretch(1)
+        head.addWidget(self.state)
+        self.body = QVBoxLayout()
+        self.body.setSpacing(7)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 9, 12, 11)
+        layout.setSpacing(8)
+        layout.addLayout(head)
+        layout.addLayout(self.body)
+
+    def say(self, text: str, tone: Tone = "quiet") -> None:
+        """Show the state."""
+        set_tone(self.state, text, tone)

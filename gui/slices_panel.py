@@ -1,0 +1,184 @@
+"""The three linked slices with their contrast: xy large, xz below it and yz beside it on the same axes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+
+from gui import theme
+from gui.contrast_panel import ContrastPanel
+from gui.navigator import Navigator
+from gui.planes import XY, XZ, YZ, Plane
+from gui.slice_view import SliceView
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recon.messages import FieldReady, IndexPart, SliceImage
+
+KEY_ZOOM = 1.25
+
+
+class SlicesPanel(QWidget):
+    """Slices of the field that is being fitted or was opened.
+
+    `picture_wanted(view, request, plane, part)` goes to the reconstruction process, its answers come to `show_picture`.
+    """
+
+    picture_wanted = Signal(str, int, object, str)
+    read_out = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("slices")
+        self.setAccessibleName("Slices through the volume")
+        self.navigator = Navigator(self)
+        self.contrast = ContrastPanel()
+        self.views = {axes.name: SliceView(axes, self.navigator) for axes in (XY, XZ, YZ)}
+        self._medium_index = math.nan
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(4)
+        self._grid.addWidget(self.views["xy"], 0, 0)
+        self._grid.addWidget(self.views["yz"], 0, 1)
+        self._grid.addWidget(self.views["xz"], 1, 0)
+        self._grid.addWidget(self.contrast, 1, 1)
+        self._share_space(0.5)
+        self.hint = self._empty_hint()
+        self._pristine = True
+        for view in self.views.values():
+            view.picture_wanted.connect(self._forward)
+            view.hovered.connect(self._tell)
+            view.whole_changed.connect(self._take_histogram)
+        self.contrast.changed.connect(self._recolour)
+        self.contrast.part_changed.connect(self._ask_again)
+        self.navigator.moved.connect(self._mark_touched)
+        self._recolour()
+
+    def _empty_hint(self) -> QWidget:
+        """Say what to do while there is nothing to see."""
+        hint = QWidget(self.views["xy"])
+        hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        layout = QVBoxLayout(hint)
+        title = QLabel("No volume yet")
+        title.setStyleSheet(f"font-size: 15pt; color: {theme.MUTED};")
+        text = QLabel(
+            "Connect the instrument and start an acquisition: the volume forms here while the frames come in.\n"
+            "Or open a capture (Ctrl+O) or a field (Ctrl+Shift+O)."
+        )
+        text.setWordWrap(True)
+        text.setStyleSheet(f"color: {theme.FAINT};")
+        for label in (title, text):
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            layout.addWidget(label)
+        self.views["xy"].installEventFilter(self)
+        return hint
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Keep the hint in the middle of the xy view, and the whole box in sight until someone moves it."""
+        if event.type() == QEvent.Type.Resize and watched is self.views["xy"]:
+            size = self.views["xy"].size()
+            width = min(420, size.width() - 80)
+            self.hint.setGeometry((size.width() - width) // 2, size.height() // 2 - 60, width, 110)
+        return super().eventFilter(watched, event)
+
+    def resizeEvent(self, event: object) -> None:
+        """Show the whole box again as long as the operator has not chosen a view."""
+        super().resizeEvent(event)  # type: ignore[arg-type]
+        if self._pristine:
+            self.reset_view()
+
+    def _share_space(self, depth_ratio: float) -> None:
+        """Give xz and yz room in proportion to the depth of the box, within reason."""
+        depth = round(100 * min(0.75, max(0.38, depth_ratio)))
+        for stretch in (self._grid.setColumnStretch, self._grid.setRowStretch):
+            stretch(0, 100)
+            stretch(1, depth)
+
+    # --- a field comes and goes ---------------------------------------------------------------------------------------
+
+    def show_field(self, ready: FieldReady) -> None:
+        """Ask for pictures of a new field; the view stays where it is if the box is the same."""
+        self.hint.hide()
+        self._medium_index = ready.medium_index
+        for view in self.views.values():
+            view.scale_bar.resolution_um = ready.resolution_um[0 if view.axes.name == "xy" else 1]
+        self.contrast.start_with(ready.dn_range)
+        if self.navigator.set_box(ready.bounds_um):
+            extent = ready.bounds_um[1] - ready.bounds_um[0]
+            self._share_space(float(extent[2] / max(extent[0], extent[1])))
+            self._grid.activate()
+            self.reset_view()
+        for view in self.views.values():
+            view.start()
+
+    def stop(self, clear: bool) -> None:
+        """Ask nothing more; with `clear` the pictures vanish, as after a run was discarded."""
+        for view in self.views.values():
+            view.stop(clear)
+        if clear:
+            self.hint.show()
+            self.read_out.emit("")
+
+    def show_picture(self, answer: SliceImage, picture: NDArray[np.float32]) -> None:
+        """Hand an answer to the view it belongs to."""
+        view = self.views.get(answer.view.split(" ", maxsplit=1)[0])
+        if view is not None:
+            view.show_picture(answer, picture)
+
+    def refresh(self) -> None:
+        """Ask for all pictures again: the field has reached its final state."""
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        for view in self.views.values():
+            if view.shown_plane() is not None:
+                view.start()
+
+    def _forward(self, view: str, request: int, plane: Plane) -> None:
+        self.picture_wanted.emit(view, request, plane, cast("IndexPart", self.contrast.shown_part))
+
+    # --- view ---------------------------------------------------------------------------------------------------------
+
+    def reset_view(self) -> None:
+        """Show the whole box."""
+        self.navigator.fit({name: view.size_px() for name, view in self.views.items()})
+        self._pristine = True
+
+    def zoom(self, steps: int) -> None:
+        """Zoom about the cross-hair by keyboard."""
+        self.navigator.zoom_by(KEY_ZOOM**steps, dict(enumerate(self.navigator.cursor_um)))
+
+    def centre_on_cursor(self) -> None:
+        """Bring the cross-hair to the middle of the views."""
+        cursor, centre = self.navigator.cursor_um, self.navigator.centre_um
+        self.navigator.pan({axis: cursor[axis] - centre[axis] for axis in range(3)})
+
+    def set_mark(self, which: str, shown: bool) -> None:
+        """Show or hide the ``cross_hair`` or the ``scale_bar``."""
+        for view in self.views.values():
+            view.set_marks(**{which: shown})
+
+    def _mark_touched(self) -> None:
+        self._pristine = False
+
+    def _recolour(self) -> None:
+        for view in self.views.values():
+            view.set_colours(self.contrast.levels, self.contrast.lookup_table)
+
+    def _take_histogram(self) -> None:
+        pictures = [view.whole_picture() for view in self.views.values()]
+        self.contrast.set_pictures([picture for picture in pictures if picture is not None])
+
+    def _tell(self, x: float, y: float, z: float, value: float) -> None:
+        place = f"x {x:.2f}   y {y:.2f}   z {z:.2f} µm"
+        if math.isnan(value):
+            self.read_out.emit(place)
+        elif self.contrast.shown_part == "dn":
+            self.read_out.emit(f"{place}     Δn {value:+.4f}   n {self._medium_index + value:.4f}")
+        else:
+            self.read_out.emit(f"{place}     κ {value:+.5f}")

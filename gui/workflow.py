@@ -1,0 +1,380 @@
+"""What follows what: connecting, acquiring, reconstructing. Wires services to panels; holds no picture and no device.
+
+profile chosen -> connect -> live image -> start -> frames to file and to the reconstruction -> field -> slices
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from acquisition.plan import DARK, ExposurePlan, PlanError, make_plan
+from acquisition.profile import Profile, ProfileError, load_profile
+from acquisition.scan import FinishReason, ScanState, ScanStatus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from acquisition.capture import Frame
+    from acquisition.errors import OperatorError
+    from acquisition.instrument import Instrument
+    from gui.instrument_service import InstrumentService
+    from gui.main_window import Panels
+    from gui.recon_bridge import ReconBridge
+    from recon.messages import Failed, FieldReady, Finished, FitProgress, Notice, Phase, Ready, Saved
+
+log = logging.getLogger(__name__)
+
+READOUT_MS = 30.0
+"""What a frame takes beyond settling and exposing, as measured with software triggering; for the estimate alone."""
+
+
+def capture_name(sample: str, now: datetime) -> str:
+    """File name of a new capture: time first, so that names sort; then what can be kept of the sample's name."""
+    kept = re.sub(r"[^\w-]+", "-", sample).strip("-")[:60]
+    return f"{now:%Y%m%d-%H%M%S}{'_' + kept if kept else ''}.h5"
+
+
+class Workflow(QObject):
+    """Emits `changed` whenever what can be done next may have changed."""
+
+    changed = Signal()
+
+    def __init__(self, panels: Panels, service: InstrumentService, bridge: ReconBridge, folder: Path) -> None:
+        super().__init__()
+        self.panels, self.service, self.bridge = panels, service, bridge
+        self.folder = folder
+        self.profile: Profile | None = None
+        self.profile_name = ""
+        self.instrument: Instrument | None = None
+        self.connecting = False
+        self.plan: ExposurePlan | None = None
+        self.capture_path: Path | None = None
+        self._live_run: int | None = None
+        self._reconstruct_again: Path | None = None
+        self._live_wanted = True
+        panels.acquire.plan_edited.connect(self.make_plan)
+        panels.live.exposure_chosen.connect(service.set_exposure)
+        panels.live.light_chosen.connect(self._light)
+        panels.slices.picture_wanted.connect(bridge.request_slice)
+        service.check_made.connect(panels.instrument.add_check)
+        service.opened.connect(self._opened)
+        service.open_failed.connect(self._open_failed)
+        service.released.connect(self._released)
+        service.picture_ready.connect(self._show_picture)
+        service.frame_stored.connect(self._frame_stored)
+        service.scan_changed.connect(self._scan_changed)
+        service.problem.connect(panels.message.tell)
+        bridge.ready.connect(self._recon_ready)
+        bridge.phase.connect(self._phase)
+        bridge.progress.connect(self._progress)
+        bridge.field_ready.connect(self._field_ready)
+        bridge.finished.connect(self._finished)
+        bridge.saved.connect(self._saved)
+        bridge.notice.connect(self._notice)
+        bridge.failed.connect(self._failed)
+        bridge.picture.connect(panels.slices.show_picture)
+        bridge.lost.connect(self._lost)
+        bridge.recovered.connect(self._recovered)
+
+    # --- instrument ---------------------------------------------------------------------------------------------------
+
+    def choose_profile(self, name: str) -> None:
+        """Load a profile by name or path; a wrong one is told with all its faults, and the last one stays."""
+        try:
+            profile = load_profile(name)
+        except ProfileError as error:
+            log.error("%s", error)
+            self.panels.instrument.show_fault(error.message, error.remedy)
+            return
+        self.profile, self.profile_name = profile, name
+        objective = profile.objective
+        self.panels.instrument.show_profile(
+            name,
+            profile.title,
+            f"{objective.magnification:g}×, NA {objective.na:g}, {1000 * profile.illumination.wavelength_um:.0f} nm,"
+            f" pixel {profile.pixel_um:.3g} µm",
+        )
+        self.panels.acquire.set_profile(profile)
+        self.changed.emit()
+
+    def connect_instrument(self) -> None:
+        """Open the devices of the chosen profile."""
+        if self.profile is None:
+            return
+        self.connecting = True
+        self.panels.instrument.clear_checks()
+        self.panels.instrument.say("connecting…", "busy")
+        self.service.open(self.profile)
+        self.changed.emit()
+
+    def disconnect_instrument(self) -> None:
+        """Darken the LEDs and release the devices."""
+        self.panels.instrument.say("disconnecting…", "busy")
+        self.service.release()
+
+    def _opened(self, instrument: Instrument) -> None:
+        assert self.profile is not None
+        self.connecting, self.instrument = False, instrument
+        limits = self.profile.camera.exposure_ms
+        self.panels.instrument.set_connected(True)
+        self.panels.instrument.say("connected", "good")
+        self.panels.live.set_instrument(
+            instrument.led_na_l2, self.profile.objective.na, (limits.min, limits.max, limits.default)
+        )
+        self.panels.acquire.set_connected(True)
+        self.make_plan()
+        if self._live_wanted:
+            self._start_live()
+        self.changed.emit()
+
+    def _open_failed(self, error: OperatorError) -> None:
+        self.connecting = False
+        self.panels.instrument.say("connection failed", "bad")
+        self.panels.instrument.show_fault(error.message, error.remedy)
+        self.changed.emit()
+
+    def _released(self) -> None:
+        self.instrument, self.plan = None, None
+        self.panels.instrument.set_connected(False)
+        self.panels.instrument.clear_checks()
+        self.panels.instrument.say("not connected")
+        self.panels.live.set_connected(False)
+        self.panels.acquire.set_connected(False)
+        self.changed.emit()
+
+    def set_live(self, wanted: bool) -> None:
+        """Switch the live image on or off."""
+        self._live_wanted = wanted
+        if self.instrument is None or self.service.scanning:
+            return
+        if wanted:
+            self._start_live()
+        else:
+            self.service.stop_live()
+            self.panels.live.pupil.set_lit(None)
+            self.panels.live.expect(frames=False)
+
+    def _start_live(self) -> None:
+        brightness_l = self.panels.live.chosen_light()
+        self.service.start_live(self.panels.live.exposure.value(), brightness_l)
+        self.panels.live.pupil.set_lit(brightness_l)
+        self.panels.live.expect(frames=True)
+
+    def _light(self, brightness_l: NDArray[np.float32]) -> None:
+        self.service.set_light(brightness_l)
+        self.panels.live.pupil.set_lit(brightness_l)
+
+    def _show_picture(self) -> None:
+        picture = self.service.pictures.fetch()
+        if picture is not None and self.instrument is not None:
+            self.panels.live.show_picture(picture)
+
+    # --- acquisition --------------------------------------------------------------------------------------------------
+
+    def make_plan(self) -> None:
+        """Plan what the operator chose and tell what it means."""
+        if self.instrument is None or self.profile is None:
+            return
+        acquire = self.panels.acquire
+        settings = self.profile.plan.model_copy(
+            update={"exposure_ms": acquire.exposure.value(), "every": acquire.every.value()}
+        )
+        try:
+            plan = make_plan(
+                settings, self.instrument.led_na_l2, self.profile.objective.na, self.profile.led_board.settle_ms
+            )
+        except PlanError as error:
+            self.plan = None
+            acquire.show_fault(error.message, error.remedy)
+        else:
+            self.plan = plan
+            acquire.show_plan(plan, plan.duration_s(READOUT_MS), int((plan.order_n == DARK).sum()))
+            self.panels.live.pupil.set_planned(plan.patterns_pl.max(axis=0) > 0)
+        self.changed.emit()
+
+    def start_scan(self) -> None:
+        """Expose the plan into a new capture, and reconstruct it while it grows."""
+        if self.instrument is None or self.plan is None or self.service.scanning:
+            return
+        sample = self.panels.acquire.sample.text().strip()
+        path = self.folder / capture_name(sample, datetime.now())
+        header = self.instrument.capture_header(self.plan, title=sample or path.stem, sample=sample, operator="")
+        self.panels.slices.stop(clear=True)
+        self.panels.fit.begin("waiting for the first frames")
+        run = self.bridge.start_live(header, self.panels.fit.settings(), path.name)
+        self._live_run = run
+        self._reconstruct_again = None
+
+        def hand_over(frame: Frame) -> None:
+            if run is not None:
+                self.bridge.add_frame(run, frame.pattern, frame.image_yx, frame.exposure_ms)
+
+        try:
+            self.service.start_scan(self.plan, header, path, hand_over)
+        except OSError as error:
+            self.bridge.cancel()
+            self.panels.message.tell(f"{path} cannot be written: {error}", "Choose another folder for the captures.")
+            return
+        self.capture_path = path
+        self.panels.acquire.set_scanning(True)
+        self.panels.acquire.show_progress(0, self.plan.frame_count, None)
+        self.panels.live.pupil.mark_seen(None)
+        self.panels.live.pupil.set_lit(None)
+        self.panels.live.expect(frames=True)
+        log.info("acquisition started: %s", path)
+        self.changed.emit()
+
+    def cancel_scan(self) -> None:
+        """Stop the scan; the frames taken stay in the file."""
+        self.panels.acquire.say("cancelling…", "warn")
+        self.service.cancel_scan()
+
+    def _frame_stored(self, pattern: int) -> None:
+        if self.plan is None or not self.service.scanning:
+            return
+        brightness = None if pattern < 0 else self.plan.patterns_pl[pattern]
+        self.panels.live.pupil.set_lit(brightness)
+        if brightness is not None:
+            self.panels.live.pupil.mark_seen(brightness)
+
+    def _scan_changed(self, status: ScanStatus) -> None:
+        if not self.service.scanning:
+            return
+        if status.state is not ScanState.FINISHED:
+            self.panels.acquire.show_progress(status.frames_done, status.frames_total, status.eta_s)
+            return
+        acquire, path = self.panels.acquire, self.capture_path
+        acquire.set_scanning(False)
+        acquire.bar.setValue(status.frames_done)
+        complete = status.reason is FinishReason.COMPLETE
+        if complete:
+            acquire.say(f"{status.frames_done} frames stored", "good")
+        elif status.reason is FinishReason.CANCELLED:
+            acquire.say(f"cancelled, {status.frames_done} frames kept", "warn")
+        else:
+            acquire.say("failed", "bad")
+            self.panels.message.tell(
+                status.message or "The acquisition failed.", f"{status.frames_done} frames are kept in {path}."
+            )
+        log.info("acquisition ended: %s", acquire.state.text())
+        if self._live_run is not None and self._live_run == self.bridge.run:
+            self.bridge.frames_done(path)
+            if not complete and self.bridge.has_field:
+                self.bridge.finish_now()
+            elif not complete:
+                self.discard_fit()
+        elif complete and self._reconstruct_again is not None and path is not None:
+            self.reconstruct(path)
+        self._live_run = None
+        self.service.forget_scan()
+        self.panels.live.pupil.set_lit(self.panels.live.chosen_light() if self._live_wanted else None)
+        self.panels.live.expect(frames=self._live_wanted)
+        self.changed.emit()
+
+    # --- reconstruction -----------------------------------------------------------------------------------------------
+
+    def reconstruct(self, path: Path) -> None:
+        """Reconstruct a stored capture."""
+        self.capture_path = path
+        self._show_new_run(f"reading {path.name}")
+        self.bridge.start_stored(path, self.panels.fit.settings())
+        self.changed.emit()
+
+    def reconstruct_again(self) -> None:
+        """Reconstruct the last capture with the settings as they are now."""
+        if self.capture_path is not None:
+            self.reconstruct(self.capture_path)
+
+    def open_field(self, path: Path) -> None:
+        """Show a saved field."""
+        self._show_new_run(f"opening {path.name}")
+        self.bridge.open_field(path)
+        self.changed.emit()
+
+    def _show_new_run(self, detail: str) -> None:
+        self.panels.slices.stop(clear=True)
+        self.panels.fit.begin(detail)
+        self.panels.fit.say("starting…", "busy")
+
+    def finish_fit(self) -> None:
+        """Stop fitting and keep the field."""
+        self.panels.fit.say("finishing…", "busy")
+        self.bridge.finish_now()
+
+    def discard_fit(self) -> None:
+        """Stop fitting and discard the field."""
+        self.bridge.cancel()
+        self.panels.slices.stop(clear=True)
+        self.panels.fit.begin("Discarded. The capture is kept: F8 reconstructs it again.")
+        self.panels.fit.say("discarded")
+        self.changed.emit()
+
+    def restart_process(self) -> None:
+        """Put a fresh process in place of the one that failed, and give it the capture again."""
+        interrupted = self.bridge.fitting or self.bridge.has_field
+        self.panels.message.hide()
+        self.panels.slices.stop(clear=True)
+        self.panels.fit.begin("")
+        self.panels.fit.say("starting…", "busy")
+        self.bridge.start()
+        if interrupted and self.capture_path is not None:
+            self._reconstruct_again = self.capture_path
+            if not self.service.scanning:
+                self.reconstruct(self.capture_path)
+        self.changed.emit()
+
+    def _recon_ready(self, ready: Ready) -> None:
+        if self.bridge.run is None:
+            self.panels.fit.say("ready", "good")
+        self.panels.fit.detail.setToolTip("\n".join(f"{name} {version}" for name, version in ready.versions.items()))
+        self.panels.device.setText(f"computes on {ready.device}")
+
+    def _phase(self, phase: Phase) -> None:
+        self.panels.fit.say(phase.name, "busy" if self.bridge.fitting else "good")
+        if phase.detail:
+            self.panels.fit.detail.setText(phase.detail)
+
+    def _progress(self, progress: FitProgress) -> None:
+        self.panels.fit.show_progress(progress)
+
+    def _field_ready(self, ready: FieldReady) -> None:
+        self.panels.slices.show_field(ready)
+        self.changed.emit()
+
+    def _finished(self, finished: Finished) -> None:
+        self.panels.fit.say("finished", "good")
+        self.panels.fit.show_finished(finished)
+        self.panels.slices.refresh()
+        self.changed.emit()
+
+    def _saved(self, saved: Saved) -> None:
+        self.panels.message.tell(f"Saved: {saved.field_path} ({saved.file_bytes / 1e6:.1f} MB)", error=False)
+
+    def _notice(self, notice: Notice) -> None:
+        log.info("%s", notice.text)
+        self.panels.fit.detail.setText(notice.text)
+
+    def _failed(self, failed: Failed) -> None:
+        log.error("%s %s\n%s", failed.message, failed.remedy, failed.detail)
+        was_fitting, self.bridge.fitting = self.bridge.fitting, False
+        self.panels.message.tell(failed.message, failed.remedy)
+        if was_fitting or not self.bridge.has_field:
+            self.panels.fit.say("failed", "bad")
+        self.changed.emit()
+
+    def _lost(self, reason: str, remedy: str) -> None:
+        self.panels.fit.say("lost", "bad")
+        self.panels.message.tell(reason, remedy, "Restart", self.restart_process)
+        self.changed.emit()
+
+    def _recovered(self) -> None:
+        self.panels.message.hide()
+        self.panels.fit.say("running again", "busy")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pydantic import ValidationError
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 _MISSING = object()
@@ -90,7 +91,8 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], data: Mapping[str, Any]
     location = [*detail["loc"], *([context["key"]] if context.get("key") else [])]
     if detail["type"].startswith("union_tag"):
         location.append("kind")
-    keys, value, table, description = _look_up(location, model, data)
+    keys, value, table, field = _look_up(location, model, data)
+    description = field.description if field is not None else None
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys).lstrip(".")
     found = "(missing)" if value is _MISSING else _shorten(value)
     if detail["type"] == "extra_forbidden":
@@ -98,6 +100,8 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], data: Mapping[str, Any]
         remedy = f"did you mean {near}?" if near else "take the key out"
         return Fault(key, found, f"the keys {', '.join(table)}", remedy)
     allowed = _allowed(detail["type"], context, detail["msg"])
+    if detail["type"] in _LIMIT_WORDS and field is not None and not isinstance(keys[-1], int):
+        allowed = _limits(field) or allowed  # both ends, not the broken one alone
     remedy = context.get("remedy") or f"{'add' if value is _MISSING else 'correct'} {key}"
     if isinstance(value, str) and (near := nearest(value, re.findall(r"'([^']+)'", allowed))):
         remedy = f"did you mean '{near}'?"
@@ -109,14 +113,9 @@ def _allowed(kind: str, context: Mapping[str, Any], message: str) -> str:
     match kind:
         case "broken_rule":
             return str(context["allowed"])
-        case "greater_than":
-            return f"greater than {context['gt']:g}"
-        case "greater_than_equal":
-            return f"at least {context['ge']:g}"
-        case "less_than":
-            return f"less than {context['lt']:g}"
-        case "less_than_equal":
-            return f"at most {context['le']:g}"
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            limit, words = _LIMIT_WORDS[kind]
+            return f"{words} {context[limit]:g}"
         case "literal_error":
             return f"one of {context['expected']}"
         case "union_tag_invalid" | "union_tag_not_found":
@@ -142,20 +141,37 @@ def _allowed(kind: str, context: Mapping[str, Any], message: str) -> str:
 
 _GEOMETRIES = "'grid', 'ring', 'list', 'board'"
 
+_LIMIT_WORDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def _limits(field: FieldInfo) -> str:
+    """Say all limits of a number's field."""
+    return " and ".join(
+        f"{words} {getattr(constraint, limit):g}"
+        for limit, words in _LIMIT_WORDS.values()
+        for constraint in field.metadata
+        if hasattr(constraint, limit)
+    )
+
 
 def _look_up(
     location: Sequence[str | int], model: type[BaseModel], data: Mapping[str, Any]
-) -> tuple[list[str | int], Any, list[str], str]:
+) -> tuple[list[str | int], Any, list[str], FieldInfo | None]:
     """Follow a location through file and models.
 
     Returns the keys as they stand in the file (pydantic adds the chosen kind of a union, which is none), the value
-    there, the keys known in its table, and the description of its field.
+    there, the keys known in its table, and its field (None: the model has none there).
     """
     keys: list[str | int] = []
     value: Any = data
     models: list[type[BaseModel]] = [model]
     table: list[str] = []
-    description = ""
+    field: FieldInfo | None = None
     for part in location:
         chosen = [m for m in models if isinstance(part, str) and "kind" in m.model_fields and part in _kinds(m)]
         if chosen and len(models) > 1:
@@ -169,9 +185,9 @@ def _look_up(
         table = [name for m in models for name in m.model_fields]
         found = [m.model_fields[part] for m in models if part in m.model_fields]
         if found:
-            description = found[0].description or description
-            models = _models_in(found[0].annotation)
-    return keys, value, table, description
+            field = found[0]
+            models = _models_in(field.annotation)
+    return keys, value, table, field
 
 
 def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:

@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure; tests that write files ask for fewer examples themselves.
+settings.register_profile("fieldscope", deadline=None)
+settings.load_profile("fieldscope")
 
 SHARED_DATA = Path(os.environ.get("FIELDSCOPE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

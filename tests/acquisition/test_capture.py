@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acquisition import capture as capture_module
@@ -139,6 +139,7 @@ def test_optional_parts_are_absent_not_zero(tmp_path: Path) -> None:
 # --- round trips ----------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=40)
 @given(leds=st.integers(1, 6), rows=st.integers(1, 9), columns=st.integers(1, 9), count=st.integers(0, 12))
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, leds: int, rows: int, columns: int, count: int
@@ -326,6 +327,23 @@ def test_whole_frames_only(tmp_path: Path) -> None:
         file["entry/data/images"].resize(7, axis=0)
         file["entry/data/pattern"].resize(6, axis=0)
     assert len(read_capture(path).images_nyx) == 5
+
+
+def test_disk_has_the_frames_at_least_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(np.arange(0, 100, 0.3))
+    monkeypatch.setattr(capture_module.time, "monotonic", lambda: float(now))
+    header = make_header()
+    now = next(clock)
+    with CaptureWriter(tmp_path / "a.h5", header) as writer:
+        synced_at: list[float] = []
+        monkeypatch.setattr(capture_module.DiskFile, "sync", lambda disk: synced_at.append(now))
+        for number in range(10):
+            now = next(clock)
+            writer.write_frame(make_frame(number, header))
+        assert len(synced_at) >= 3
+        assert np.diff(synced_at).max() <= 1.0
+        writer.finish("complete")
+        assert synced_at[-1] == now
 
 
 # --- what can go wrong ----------------------------------------------------------------------------------------------

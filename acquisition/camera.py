@@ -91,8 +91,10 @@ class CoreThread:
         )
 
     def stop(self) -> None:
-        """Let the thread end after what it is doing."""
+        """End the thread, unless a call hangs in it: then it stays behind."""
         self._jobs.put(None)
+        if not self._lost:
+            self._thread.join()
 
 
 class Camera:
@@ -166,7 +168,13 @@ class Camera:
         for name, value in properties.items():
             self._set_property(name, value)
         core.clear_roi()
+        width, height = int(core.get_image_width()), int(core.get_image_height())
         if (roi := settings.roi) is not None:
+            if roi[0] + roi[2] > width or roi[1] + roi[3] > height:  # not every adapter notices
+                raise CameraError(
+                    f"camera.roi = {list(roi)} reaches beyond the {width} x {height} pixels of {self.label}.",
+                    "Choose x, y, width and height inside the sensor (binned pixels).",
+                )
             _tell(f"The camera {self.label} does not take roi = {list(roi)}", lambda: core.set_roi(*roi))
         self.image_shape = (int(core.get_image_height()), int(core.get_image_width()))
         if roi is not None and self.image_shape != (roi[3], roi[2]):

@@ -6,6 +6,7 @@ own, and scan and live view hand the devices to each other through `Instrument.t
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from contextlib import contextmanager
@@ -294,11 +295,12 @@ class LiveView:
         self._pattern_l = np.zeros(len(instrument.led_na_l2), np.float32)
         self._exposure_ms = instrument.camera.exposure_ms
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="live-view")
+        self._thread = threading.Thread(target=self._run, name="live-view", daemon=True)
         self._dirty = True
 
     def start(self) -> None:
         """Begin."""
+        atexit.register(self.stop, 2.0)  # a program that ends without a word does not leave the light on
         self._thread.start()
 
     def set_pattern(self, brightness_l: NDArray[np.float32]) -> None:
@@ -314,6 +316,7 @@ class LiveView:
     def stop(self, timeout_s: float | None = None) -> bool:
         """End the view with the LEDs off; False when its thread has not ended within `timeout_s` (0: do not wait)."""
         self._stop.set()
+        atexit.unregister(self.stop)
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()

@@ -93,6 +93,8 @@ class SerialLine:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
+            if not self._serial.is_open:  # pyserial itself answers with all kinds of errors
+                raise OSError("the port is closed")
             yield
         except _LINE_LOST as error:
             self.close()

@@ -131,7 +131,8 @@ class EmulatedPort:
                     unread = unread[end.write(unread) :]
                 elif readable:
                     with contextlib.suppress(BlockingIOError):
-                        unread += self._feed(end.read())
+                        if data := end.read():
+                            unread += self._feed(data)
         except UnpluggedError:
             _log.info("emulated port %s unplugged", self.port)
         except OSError as error:

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from acquisition.camera import CameraError
+from acquisition.instrument import Instrument, InstrumentBusyError, LiveView, Turns, open_instrument
+from acquisition.led_array.protocol import LedArrayError
+from acquisition.profile import Profile, load_profile, parse_profile
+from acquisition.scan import FinishReason, Scan
+from acquisition.simulated.board import BoardFault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from acquisition.errors import OperatorError
+    from acquisition.plan import ExposurePlan
+
+
+def wait_until(condition: Any, timeout_s: float = 20.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_opening_tells_each_check(small_profile: Profile) -> None:
+    checks: list[tuple[str, bool, str]] = []
+    instrument = open_instrument(small_profile, lambda *check: checks.append(check))
+    instrument.close()
+    assert [name for name, _, _ in checks] == ["LED board", "LEDs", "Camera", "Pixel size"]
+    assert all(ok for _, ok, _ in checks)
+    assert "illuminate 2.32" in checks[0][2]
+    assert "64 x 64" in checks[2][2]
+
+
+def test_opens_quickly() -> None:
+    started = time.perf_counter()
+    instrument = open_instrument(load_profile("simulated"))
+    opened_s = time.perf_counter() - started
+    instrument.close()
+    assert opened_s < 15  # 2 s on two free cores
+
+
+def test_closed_instrument_leaves_nothing_behind(small_profile: Profile) -> None:
+    before = set(threading.enumerate())
+    instrument = open_instrument(small_profile)
+    assert instrument.simulated is not None
+    instrument.leds.show(np.ones(12, np.float32))
+    instrument.close()
+    assert not instrument.simulated.board.brightness().any()
+    wait_until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_header_describes_profile_and_plan(instrument: Instrument, plan: ExposurePlan) -> None:
+    header = instrument.capture_header(plan, title="t", sample="s", operator="o")
+    assert (header.title, header.sample, header.operator) == ("t", "s", "o")
+    assert header.image_shape == (64, 64)
+    assert header.profile_toml == instrument.profile.toml_text != ""
+    assert header.optics.pixel_um == pytest.approx(0.325)
+    assert header.sample_z_um == (-3.0, 3.0)
+    assert header.led_na_l2.shape == (12, 2)
+
+
+def with_roi(profile: Profile, roi: str) -> Profile:
+    return parse_profile(profile.toml_text.replace("[camera]", f"[camera]\nroi = {roi}"), "small.toml")
+
+
+def test_camera_failure_closes_the_board_again(small_profile: Profile) -> None:
+    profile = with_roi(small_profile, "[10, 10, 640, 640]")
+    checks: list[tuple[str, bool, str]] = []
+    with pytest.raises(CameraError, match="roi"):
+        open_instrument(profile, lambda *result: checks.append(result))
+    assert [ok for _, ok, _ in checks] == [True, True, False]
+    assert checks[-1][0] == "Camera"
+    open_instrument(small_profile).close()
+
+
+def test_region_of_interest_cuts_image_and_truth(small_profile: Profile) -> None:
+    instrument = open_instrument(with_roi(small_profile, "[10, 20, 32, 24]"))
+    try:
+        assert instrument.camera.snap().shape == (24, 32)
+        assert instrument.truth is not None
+        assert instrument.truth.dn_zyx.shape == (12, 24, 32)
+    finally:
+        instrument.close()
+
+
+def test_turns_give_a_waiting_scan_the_next_turn() -> None:
+    turns = Turns()
+    order: list[str] = []
+
+    def scan() -> None:
+        with turns.scan():
+            order.append("scan")
+
+    with turns.frame(1.0) as mine:
+        assert mine
+        thread = threading.Thread(target=scan)
+        thread.start()
+        wait_until(lambda: turns.scans == 1)
+        order.append("frame")
+    thread.join()
+    assert order == ["frame", "scan"]
+    with turns.scan():
+        with turns.frame(0.01) as mine:
+            assert not mine
+        with pytest.raises(InstrumentBusyError), turns.scan():
+            pass
+    with turns.frame(0.0) as mine:
+        assert mine
+
+
+def test_live_view_shows_the_pattern_and_leaves_the_light_off(instrument: Instrument) -> None:
+    images: list[Any] = []
+    live = LiveView(instrument, images.append)
+    live.start()
+    wait_until(lambda: len(images) > 2)
+    assert images[-1].mean() == pytest.approx(100, abs=2)
+    live.set_pattern(np.eye(12, dtype=np.float32)[5])
+    wait_until(lambda: images[-1].mean() > 1000)
+    brighter = images[-1].mean()
+    live.set_exposure_ms(1.0)
+    wait_until(lambda: images[-1].mean() < 0.7 * brighter)
+    assert live.stop()
+    assert instrument.simulated is not None
+    assert not instrument.simulated.board.brightness().any()
+
+
+def test_live_view_pauses_for_a_scan_and_takes_up_its_light_again(
+    instrument: Instrument, plan: ExposurePlan, tmp_path: Path
+) -> None:
+    images: list[Any] = []
+
+    def show(image: Any) -> None:
+        images.append(image)
+        raise RuntimeError("a broken window does not end the view")
+
+    live = LiveView(instrument, show)
+    live.set_pattern(np.full(12, 0.5, np.float32))
+    live.start()
+    wait_until(lambda: len(images) > 2)
+    patterns: list[int] = []
+    scan = Scan(
+        instrument, plan, tmp_path / "a.h5", instrument.capture_header(plan),
+        on_frame=lambda frame: patterns.append(len(images)),
+    )  # fmt: skip
+    scan.start()
+    assert scan.wait(60).reason is FinishReason.COMPLETE
+    assert len(set(patterns)) == 1  # no live image while scanning
+    count = len(images)
+    wait_until(lambda: len(images) > count + 2)
+    assert images[-1].mean() > 1000
+    live.stop()
+
+
+def test_live_view_tells_why_it_ended(instrument: Instrument) -> None:
+    errors: list[OperatorError] = []
+    live = LiveView(instrument, lambda image: None, errors.append)
+    live.start()
+    assert instrument.simulated is not None
+    instrument.simulated.board.inject(BoardFault.UNPLUG)
+    live.set_pattern(np.ones(12, np.float32))
+    wait_until(lambda: bool(errors))
+    assert isinstance(errors[0], LedArrayError)
+    assert "is gone" in errors[0].message
+    assert live.stop(5)

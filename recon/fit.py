@@ -174,7 +174,7 @@ class Fit:
             held_out = self.held_out_error()
             converged = self._judge(held_out)
         best = self._best[0] if self._best else None
-        self._state = FitState(self._step, float(loss.detach()), held_out, best, converged)
+        self._state = FitState(self._step, float(loss.detach().exp()), held_out, best, converged)
         return self._state
 
     def _loss(self, batch: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def solve_tikhonov(
         normal = transfer @ transfer.mH + ridge
         data = spectrum_pf[:, bins].T.unsqueeze(-1)
         weights = torch.cholesky_solve(data, torch.linalg.cholesky(normal))
-        x = (transfer.mH @ weights).squeeze(-1).unflatten(1, (2, planes)) * root_variance[:, None]
+        x = (transfer.mH @ weights).reshape(len(bins), 2, planes) * root_variance[:, None]
         solution[:, :, bins] = x.permute(2, 1, 0)
     volume = torch.fft.irfft2(solution.reshape(planes, 2, rows, half), s=(rows, columns))
     return torch.complex(volume[:, 0], volume[:, 1])

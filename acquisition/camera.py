@@ -350,7 +350,7 @@ def _reach_java(core_factory: Callable[..., Any], port: int) -> Any:
     except Exception as error:  # the bridge raises nothing more exact
         raise CameraError(
             f"No Micro-Manager answers on port {port}: {error}",
-            "Start Micro-Manager, tick Tools > Options > Run pycro-manager server on port 4827, and connect again.",
+            f"Start Micro-Manager, tick Tools > Options > Run server on port {port}, and connect again.",
         ) from error
 
 

@@ -141,6 +141,8 @@ class IlluminateBoard:
             Refused by the board (in words, with remedy), no answer in time, or the line is lost.
         """
         with self._lock:
+            if self._in_doubt:
+                self._sent_level = None  # nor is it known what the board has kept
             self._line.drain(quiet_s=0.1 if self._in_doubt else 0.0)
             self._in_doubt = True  # until a whole answer has come: a late one must not pass for the next one's
             self._line.write(line.encode("ascii") + b"\n")

@@ -28,6 +28,7 @@ if sys.platform != "win32":
 
 _POLL_S = 0.05
 _WRITE_TIMEOUT_S = 2.0
+_DRAIN_LIMIT_S = 2.0
 
 
 def find_port(usb_ids: Iterable[tuple[int, int]]) -> str:
@@ -118,16 +119,18 @@ class SerialLine:
     def drain(self, quiet_s: float = 0.0) -> bytes:
         """Take what nobody asked for out of the line, until it is quiet for `quiet_s`; at most two seconds."""
         stray = b""
-        now = time.monotonic()
-        end, quiet_since = now + 2.0, now
-        with self._guarded():
-            while self._serial.in_waiting:
-                stray += self._serial.read(self._serial.in_waiting)
-        while quiet_s and time.monotonic() < end and time.monotonic() - quiet_since < quiet_s:
-            data = self.read()
+        quiet_since = time.monotonic()
+        end = quiet_since + _DRAIN_LIMIT_S
+        while time.monotonic() < end:
+            with self._guarded():
+                data = bytes(self._serial.read(self._serial.in_waiting))
+            if not data and quiet_s:
+                data = self.read()
             if data:
                 stray += data
                 quiet_since = time.monotonic()
+            elif time.monotonic() - quiet_since >= quiet_s:
+                break
         if stray:
             _log.debug("unasked from %s: %r", self.port, stray[:200])
         return stray

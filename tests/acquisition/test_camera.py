@@ -186,5 +186,5 @@ def test_no_java_micromanager_tells_the_option_to_tick() -> None:
         [sys.executable, "-c", NO_JAVA], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60
     )
     assert "port 48999" in run.stdout
-    assert "Run pycro-manager server" in run.stdout
+    assert "Run server on port" in run.stdout
     assert run.returncode == 0

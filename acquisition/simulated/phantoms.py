@@ -31,6 +31,13 @@ SUBSAMPLES_SHARP, SUBSAMPLES_SOFT = 4, 2
 RIM = 0.1
 """Share of the field of view that stays empty on each side."""
 
+PLACING_DRAWS = 200
+
+LARGEST_CELL_UM = 3.4
+"""Half length of the longest cell."""
+
+AREA_PER_CELL_UM2 = 160.0
+
 KAPPA_TO_DN = 0.6
 """kappa of a pigment granule over the largest dn of the phantom."""
 
@@ -278,29 +285,28 @@ def _places(
 ) -> list[Floats]:
     """Centres for bodies of given radius (x, y) and half height (z), at least `gap` of their joint radii apart in x, y.
 
-    The best of many random draws, so it always returns, also where there is hardly room.
+    Each is the first of many random draws that keeps the distance, or the best one where there is hardly room.
     """
-    best: list[Floats] = []
-    best_distance = -np.inf
-    for _ in range(400):
-        centres = []
-        for radius, height in zip(radii_um, heights_um, strict=True):
-            room = [max((0.5 - RIM) * size - radius, 0.0) for size in size_um]
-            room.append(max(0.5 * (z_um[1] - z_um[0]) - height, 0.0))
-            centres.append(rng.uniform(-1, 1, 3) * room + np.array([0, 0, 0.5 * (z_um[0] + z_um[1])]))
-        distance = min(
-            (
-                float(np.hypot(*(centres[i] - centres[j])[:2])) / (radii_um[i] + radii_um[j])
-                for i in range(len(centres))
-                for j in range(i)
-            ),
-            default=np.inf,
-        )
-        if distance > best_distance:
-            best, best_distance = centres, distance
-        if distance >= gap:
-            break
-    return best
+    centres: list[Floats] = []
+    for radius, height in zip(radii_um, heights_um, strict=True):
+        room = [max((0.5 - RIM) * size - radius, 0.0) for size in size_um]
+        room.append(max(0.5 * (z_um[1] - z_um[0]) - height, 0.0))
+        best, best_distance = np.zeros(3), -np.inf
+        for _ in range(PLACING_DRAWS):
+            draw = rng.uniform(-1, 1, 3) * room + np.array([0, 0, 0.5 * (z_um[0] + z_um[1])])
+            distance = min(
+                (
+                    float(np.hypot(*(draw - other)[:2])) / (radius + other_radius)
+                    for other, other_radius in zip(centres, radii_um, strict=False)
+                ),
+                default=np.inf,
+            )
+            if distance > best_distance:
+                best, best_distance = draw, distance
+            if distance >= gap:
+                break
+        centres.append(best)
+    return centres
 
 
 def _frame(rng: np.random.Generator, tilt_rad: float) -> Floats:
@@ -330,20 +336,20 @@ def _cells(
     pigment: float = 0.0,
 ) -> list[Body]:
     """Cells, each of membrane, cytoplasm, nucleus with nucleoli, and organelles; `pigment`: kappa of half of these."""
-    largest = min(*size_um) * 0.19
-    thickest = 0.4 * (z_um[1] - z_um[0])
+    largest = min(LARGEST_CELL_UM, 0.19 * min(size_um), 0.4 * (z_um[1] - z_um[0]))
+    count = int(np.clip(size_um[0] * size_um[1] / AREA_PER_CELL_UM2, 3, 14))
     axes = [
-        np.array([a, a * rng.uniform(0.65, 0.9), min(a * rng.uniform(0.55, 0.8), thickest)])
-        for a in largest * rng.uniform(0.65, 1.0, 4)
+        a * np.array([1.0, rng.uniform(0.65, 0.9), rng.uniform(0.6, 0.85)])
+        for a in np.sort(largest * rng.uniform(0.5, 1.0, count))[::-1]
     ]
-    centres = _places(rng, [float(a[0]) for a in axes], [float(a[2]) * 1.1 for a in axes], size_um, z_um, gap=0.85)
+    centres = _places(rng, [float(a[0]) for a in axes], [float(a[2]) * 1.1 for a in axes], size_um, z_um, gap=0.9)
     bodies: list[Body] = []
     for centre, semi_axes in zip(centres, axes, strict=True):
         shape = Ripple.random(rng, 5, 2.8, 0.3)
         frame = _frame(rng, 0.2)
         membrane = Body(centre, frame, semi_axes, 0.62 * dn_max, shape, edge_um=0.15)
         cytoplasm = Body(
-            centre, frame, semi_axes - 0.3, 0.45 * dn_max, shape, Ripple.random(rng, 6, 1.8, 0.12), edge_um=0.15
+            centre, frame, semi_axes * 0.9, 0.45 * dn_max, shape, Ripple.random(rng, 6, 1.8, 0.12), edge_um=0.15
         )
         small = float(semi_axes[2])
         nucleus = Body(
@@ -360,11 +366,11 @@ def _cells(
             Body(
                 _within(rng, cytoplasm, 0.55, 0.78),
                 _frame(rng, 0.6),
-                rng.uniform(0.3, 0.65) * np.array([rng.uniform(1.0, 1.8), 1.0, 1.0]),
+                small * rng.uniform(0.14, 0.24) * np.array([rng.uniform(1.0, 1.8), 1.0, 1.0]),
                 complex(rng.uniform(0.7, 1.0) * dn_max, pigment if granule else 0.0),
                 edge_um=0.15,
             )
-            for granule in rng.permutation(9) % 2 == 0
+            for granule in rng.permutation(6) % 2 == 0
         ]
         bodies.append(nucleus)
         bodies += [

@@ -1,0 +1,310 @@
+"""The one front door: `fieldscope`. Without a command it opens the window.
+
+This module answers at once: what a command needs is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from acquisition.errors import OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXIT_OPERATOR_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="fieldscope",
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Profile = Annotated[
+    str,
+    typer.Option("--profile", "-p", help="Hardware profile: a shipped one by name, or a TOML file.", metavar="PROFILE"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+Title = Annotated[str, typer.Option(help="What this capture is, for the file.")]
+Sample = Annotated[str, typer.Option(help="What is on the stage, for the file.")]
+Operator = Annotated[str, typer.Option(help="Who you are, for the file.")]
+Seconds = Annotated[float, typer.Option("--max-seconds", min=1.0, help="Time limit of the fit, in seconds.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu or cuda.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")]
+
+
+def numbers(text: str, option: str, counts: tuple[int, ...] = ()) -> tuple[float, ...]:
+    """Read comma-separated numbers.
+
+    Raises
+    ------
+    OperatorError
+        Not numbers, or not as many as one of `counts` (empty: any number of them).
+    """
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or (counts and len(values) not in counts):
+        wanted = " or ".join(str(count) for count in counts)
+        message = f"{option} is {text!r}, expected {f'{wanted} ' if wanted else ''}numbers separated by commas."
+        raise OperatorError(message, f"Write them like this: {option} 1,2,3")
+    return values
+
+
+def whole_numbers(text: str, option: str, counts: tuple[int, ...] = (), least: int = 0) -> tuple[int, ...]:
+    """Read comma-separated whole numbers of at least `least`; errors as `numbers`."""
+    values = numbers(text, option, counts)
+    wrong = [value for value in values if value != int(value) or value < least]
+    if wrong:
+        raise OperatorError(f"{option} holds {wrong[0]:g}.", f"Give whole numbers from {least} on.")
+    return tuple(int(value) for value in values)
+
+
+def say(result: Mapping[str, Any], as_json: bool) -> None:
+    """Print the result of a command on stdout: one JSON object, or a line for each thing there is to know."""
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    shown = {key: value for key, value in result.items() if value is not None and value != "" and value != []}
+    width = max(len(key) for key in shown)
+    for key, value in shown.items():
+        text = ", ".join(f"{part}" for part in value) if isinstance(value, list | tuple) else value
+        if isinstance(value, dict):
+            text = ", ".join(f"{name} {part}" for name, part in value.items())
+        elif isinstance(value, float):
+            text = f"{value:.5g}"
+        typer.echo(f"{key.replace('_', ' '):<{width}}  {text}")
+
+
+@app.callback(invoke_without_command=True)
+def window(
+    context: typer.Context,
+    profile: Annotated[
+        str | None, typer.Option("--profile", "-p", help="Hardware profile to choose at the start.", metavar="PROFILE")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--open", help="Capture or field to open.", metavar="FILE")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Live 3D refractive-index microscopy with an LED array.
+
+    Without a command the window opens: choose a profile, capture, and watch the volume form.
+    """
+    if version:
+        from importlib.metadata import version as installed_version
+
+        typer.echo(f"fieldscope {installed_version('fieldscope')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        from gui.app import main as open_window
+
+        arguments = [*(["--profile", profile] if profile else []), *([str(file)] if file else [])]
+        raise typer.Exit(open_window(arguments))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files; made if missing.", metavar="DIR")],
+    profile: Profile = "simulated",
+    max_seconds: Seconds = 90.0,
+    device: Device = "auto",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Run the whole chain on the simulated microscope, without a window.
+
+    Scans a phantom through the real drivers, reconstructs it while it is being scanned, and leaves in DIR: the capture
+    (capture.h5), the field (cells.field.h5), a picture of measured images and of the result beside the truth
+    (demo.png), and the figures (summary.json).
+
+    Example: `fieldscope demo --out demo-out`
+    """
+    from gui.commands.demo import run_demo
+    from recon.messages import FitSettings
+
+    say(run_demo(out, profile, FitSettings(max_seconds=max_seconds, device=device, seed=seed), overwrite), as_json)
+
+
+@app.command()
+def capture(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Capture file to write: NAME.h5.", metavar="FILE")],
+    profile: Profile = "simulated",
+    title: Title = "",
+    sample: Sample = "",
+    operator: Operator = "",
+    as_json: Json = False,
+) -> None:
+    """Scan the LEDs of a profile's plan into a capture file.
+
+    Each frame is on disk before the next one is exposed: nothing is lost if the program or the computer stops. Ctrl-C
+    ends the scan, keeps its frames and switches the LEDs off.
+
+    Example: `fieldscope capture --profile my_microscope.toml -o cells.h5 --sample "HeLa, day 2"`
+    """
+    from gui.commands.scan import capture as run
+
+    say(run(profile, output, title, sample, operator), as_json)
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="Folder with one TIFF for each LED.", metavar="FOLDER")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Capture file to write: NAME.h5.", metavar="FILE")],
+    profile: Profile,
+    name_pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--names",
+            help="Names with {led} for the LED's number and * for anything; without it, files are in the plan's order.",
+            metavar="PATTERN",
+        ),
+    ] = None,
+    title: Title = "",
+    sample: Sample = "",
+    operator: Operator = "",
+    as_json: Json = False,
+) -> None:
+    """Make a capture file from images that another program took.
+
+    Example: `fieldscope import images/ --profile ht_idt_grid32 --names "img_{led}_*.tif" -o algae.h5`
+    """
+    from gui.commands.scan import import_folder
+
+    say(import_folder(folder, profile, output, name_pattern, title, sample, operator), as_json)
+
+
+@app.command()
+def reconstruct(
+    capture_file: Annotated[
+        Path, typer.Argument(help="Capture; also one that was cancelled or killed.", metavar="CAPTURE")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Field file to write; else NAME.field.h5 in this folder.", metavar="FIELD"),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Forward model: born (weak scattering).")] = "born",
+    max_seconds: Seconds = 300.0,
+    device: Device = "auto",
+    hold_out: Annotated[
+        str | None,
+        typer.Option(help="Patterns (rows in the capture) kept to judge by; else every ninth.", metavar="4,13,..."),
+    ] = None,
+    z: Annotated[
+        str | None, typer.Option("--z", help="Top and bottom of the volume, um from the focus.", metavar="TOP,BOTTOM")
+    ] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Reconstruct a continuous refractive-index field from a capture.
+
+    The held-out error is how far the predicted images of LEDs that were never fitted are from the measured ones: 0 is
+    perfect, 1 is no better than an empty field.
+
+    Example: `fieldscope reconstruct cells.h5 -o cells.field.h5 --z -6,6 --max-seconds 120`
+    """
+    from typing import get_args
+
+    from gui.commands.reconstruct import reconstruct as run
+    from recon.messages import FitSettings, ModelName
+
+    if model not in get_args(ModelName):
+        raise OperatorError(f"There is no model {model!r}.", f"Choose one of: {', '.join(get_args(ModelName))}.")
+    depths = None if z is None else numbers(z, "--z", (2,))
+    if depths is not None and depths[0] >= depths[1]:
+        message = f"--z goes from {depths[0]:g} to {depths[1]:g} um."
+        raise OperatorError(message, "Give the smaller one first: z grows along the light.")
+    settings = FitSettings(
+        model=model,  # type: ignore[arg-type]  # one of ModelName, as just checked
+        max_seconds=max_seconds,
+        device=device,
+        hold_out=() if hold_out is None else whole_numbers(hold_out, "--hold-out"),
+        z_um=None if depths is None else (depths[0], depths[1]),
+        seed=seed,
+    )
+    say(run(capture_file, output, settings, overwrite), as_json)
+
+
+@app.command()
+def export(
+    field: Annotated[Path, typer.Argument(help="Field file: NAME.field.h5.", metavar="FIELD")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.ome.tif.", metavar="FILE")],
+    shape: Annotated[str | None, typer.Option(help="Voxels along z, y and x.", metavar="Z,Y,X")] = None,
+    voxel_um: Annotated[
+        str | None,
+        typer.Option("--voxel-um", help="Size of a voxel in um: one number, or one each for z, y, x.", metavar="SIZE"),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Sample a field into an OME-TIFF volume with physical sizes.
+
+    A field is continuous: any number of voxels may be asked for. Channel 1 is the refractive index; there is a
+    channel 2, kappa, where the sample absorbs.
+
+    Example: `fieldscope export cells.field.h5 -o cells.ome.tif --voxel-um 0.1`
+    """
+    from gui.commands.export import export as run
+
+    if shape is not None and voxel_um is not None:
+        raise OperatorError("--shape and --voxel-um are both given.", "Give one of them.")
+    counts = None if shape is None else whole_numbers(shape, "--shape", (3,), least=1)
+    sizes = None if voxel_um is None else numbers(voxel_um, "--voxel-um", (1, 3))
+    if sizes is not None and min(sizes) <= 0:
+        raise OperatorError(f"--voxel-um holds {min(sizes):g}.", "Give sizes above 0.")
+    say(
+        run(
+            field,
+            output,
+            None if counts is None else (counts[0], counts[1], counts[2]),
+            None if sizes is None else (sizes[0], sizes[len(sizes) // 2], sizes[-1]),
+            overwrite,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def info(
+    file: Annotated[
+        Path, typer.Argument(help="Capture, field or hardware profile (a shipped one by name).", metavar="FILE")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say what a file is and what is in it.
+
+    Examples: `fieldscope info cells.h5`, `fieldscope info simulated`
+    """
+    from gui.commands.describe import describe
+
+    say(describe(file), as_json)
+
+
+def main() -> NoReturn:
+    """Run the command line; errors that the operator can cure are told with their remedy, exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as cleanly as Ctrl-C
+    try:
+        app()
+    except OperatorError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_OPERATOR_ERROR)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""`fieldscope reconstruct`: a field from a capture, in this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acquisition.errors import OperatorError
+from gui.commands.progress import ProgressReport
+from recon import messages
+
+if TYPE_CHECKING:
+    from recon.messages import Event, FitSettings
+
+FIELD_SUFFIX = ".field.h5"
+
+
+def free_field_name(capture: Path, folder: Path) -> Path:
+    """NAME.field.h5 in a folder, with a number where that is taken already."""
+    stem = capture.name.removesuffix(".part").removesuffix(".h5")
+    path = folder / f"{stem}{FIELD_SUFFIX}"
+    number = 2
+    while path.exists():
+        path = folder / f"{stem}-{number}{FIELD_SUFFIX}"
+        number += 1
+    return path
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Refuse a name that cannot be written, before minutes of work go into it.
+
+    Raises
+    ------
+    OperatorError
+        The file exists, or its folder is missing or read-only.
+    """
+    if path.exists() and not overwrite:
+        raise OperatorError(f"{path} exists already.", "Choose another name with -o, or add --overwrite.")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OperatorError(f"There is no folder {folder}.", "Make it, or choose another name with -o.")
+    if not os.access(folder, os.W_OK):
+        raise OperatorError(f"The folder {folder} cannot be written.", "Choose another name with -o.")
+
+
+def tell_fit(event: Event, max_seconds: float, report: ProgressReport) -> None:
+    """Show an event of a reconstruction on the progress report."""
+    match event:
+        case messages.Phase(name=name, detail=detail) if name != "finished":
+            report.note(f"{name}: {detail}" if detail else name)
+        case messages.Notice(text=text):
+            report.note(f"note: {text}")
+        case messages.FitProgress(eta_s=eta_s) as fit:
+            done = max_seconds - eta_s if eta_s is not None else 0.0
+            held_out = "" if fit.held_out_error is None else f", held-out error {fit.held_out_error:.3f}"
+            left = "" if eta_s is None else f", at most {eta_s:.0f} s left"
+            report.update("fit", done, max_seconds, f"step {fit.step}, loss {fit.loss:.4g}{held_out}{left}")
+
+
+def reconstruct(capture: Path, output: Path | None, settings: FitSettings, overwrite: bool) -> dict[str, Any]:
+    """Reconstruct a capture and save the field; the figures, for the operator and for --json."""
+    output = output or free_field_name(capture, Path())
+    check_output(output, overwrite)
+    with ProgressReport() as report:
+        report.note(f"reading {capture}")
+        # torch takes seconds to import: first show a sign of life.
+        from recon.field_file import write_field
+        from recon.reconstruct import reconstruct as fit
+
+        field = fit(str(capture), settings, lambda event: tell_fit(event, settings.max_seconds, report))
+        size = write_field(output, field)
+    history = field.history
+    return {
+        "capture": str(capture),
+        "field": str(output),
+        "model": history.forward_model,
+        "held_out_error": history.held_out_error,
+        "training_loss": history.training_loss,
+        "held_out": list(history.held_out),
+        "reason": history.reason,
+        "steps": history.steps,
+        "seconds": round(history.seconds, 2),
+        "seed": history.seed,
+        "bounds_um": field.bounds.tolist(),
+        "field_bytes": size,
+    }

@@ -1,0 +1,131 @@
+"""`fieldscope capture` and `fieldscope import`: make a capture file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from acquisition.errors import OperatorError
+from acquisition.importers import import_tiffs
+from acquisition.instrument import Instrument, open_instrument
+from acquisition.plan import make_plan
+from acquisition.profile import load_profile
+from acquisition.scan import FinishReason, Scan, ScanState
+from gui.commands.progress import ProgressReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from acquisition.capture import CaptureHeader, Frame
+    from acquisition.plan import ExposurePlan
+    from acquisition.profile import Profile
+    from acquisition.scan import ScanStatus
+
+POLL_S = 0.1
+
+
+def open_with_report(profile: Profile, report: ProgressReport) -> Instrument:
+    """Open the devices of a profile and tell each check."""
+
+    def tell(name: str, ok: bool, text: str) -> None:
+        report.note(f"{'ok  ' if ok else 'BAD '} {name}: {text}")
+
+    return open_instrument(profile, on_check=tell)
+
+
+def plan_of(instrument: Instrument) -> ExposurePlan:
+    """The profile's plan for the board as it is."""
+    profile = instrument.profile
+    return make_plan(profile.plan, instrument.led_na_l2, profile.objective.na, profile.led_board.settle_ms)
+
+
+def run_scan(
+    instrument: Instrument,
+    plan: ExposurePlan,
+    output: Path,
+    header: CaptureHeader,
+    report: ProgressReport,
+    on_frame: Callable[[Frame], None] = lambda frame: None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Path:
+    """Scan to the end, in words and figures; Ctrl-C ends the scan properly before it is passed on.
+
+    Parameters
+    ----------
+    on_frame
+        Called on the scan's thread with each stored frame.
+    on_wait
+        Called on this thread every 0.1 s; what it raises cancels the scan.
+
+    Returns
+    -------
+    Path of the complete capture.
+
+    Raises
+    ------
+    OperatorError
+        The scan failed; the message says where the frames are that were stored.
+    KeyboardInterrupt
+        After the scan was cancelled and the LEDs are off.
+    """
+    scan = Scan(instrument, plan, output, header, on_frame=on_frame)
+    scan.start()
+    try:
+        while scan.status.state is not ScanState.FINISHED:
+            _tell(scan.wait(POLL_S), report)
+            on_wait()
+    except BaseException:
+        scan.cancel()
+        status = scan.wait()
+        report.note(f"cancelled after {status.frames_done} of {status.frames_total} frames, LEDs off: {status.path}")
+        raise
+    status = scan.wait()
+    if status.reason is not FinishReason.COMPLETE or status.path is None:
+        stored = f" The frames taken so far are in {status.path}." if status.path else ""
+        raise OperatorError(f"The scan failed: {status.message}", f"Mend this and scan again.{stored}")
+    return status.path
+
+
+def _tell(status: ScanStatus, report: ProgressReport) -> None:
+    text = f"{status.frames_done} of {status.frames_total} frames stored"
+    if status.eta_s is not None:
+        text += f", {status.eta_s:.0f} s left"
+    report.update("scan", status.frames_done, status.frames_total, text)
+
+
+def capture(profile_name: str, output: Path, title: str, sample: str, operator: str) -> dict[str, Any]:
+    """Scan with a profile's default plan into a capture file; what happened, for the operator and for --json."""
+    profile = load_profile(profile_name)
+    with ProgressReport() as report:
+        instrument = open_with_report(profile, report)
+        try:
+            plan = plan_of(instrument)
+            header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
+            path = run_scan(instrument, plan, output, header, report)
+        finally:
+            instrument.close()
+    return {
+        "capture": str(path),
+        "profile": profile.name,
+        "plan": plan.name,
+        "frames": int((plan.order_n >= 0).sum()),
+        "patterns": len(plan.patterns_pl),
+        "exposure_ms": plan.exposure_ms,
+    }
+
+
+def import_folder(
+    folder: Path, profile_name: str, output: Path, name_pattern: str | None, title: str, sample: str, operator: str
+) -> dict[str, Any]:
+    """Make a capture file of a folder of TIFFs."""
+    profile = load_profile(profile_name)
+    images = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal images
+        images = total
+        report.update("import", done, total, f"{done} of {total} images")
+
+    with ProgressReport() as report:
+        path = import_tiffs(folder, profile, output, name_pattern, title, sample, operator, on_progress=tell)
+    return {"capture": str(path), "profile": profile.name, "frames": images}

@@ -72,6 +72,7 @@ class AcquirePanel(Section):
         self.bar.setObjectName("scan_progress")
         self.bar.setAccessibleName("Progress of the acquisition")
         self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(7)
         self.start_button = button_for(start, primary=True)
         self.cancel_button = button_for(cancel)
         self.start_button.setText("Start")

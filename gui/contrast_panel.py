@@ -61,8 +61,7 @@ class ContrastPanel(QWidget):
         self._value_range = (0.0, 0.0)
         self._setting = False
         self._build()
-        self.levels_spin[0].setValue(0.0)
-        self.levels_spin[1].setValue(0.02)
+        self._set_levels(0.0, 0.02)
 
     def _build(self) -> None:
         self.part = QComboBox()

@@ -87,7 +87,6 @@ class FitPanel(Section):
         graph.setMenuEnabled(False)
         graph.setMouseEnabled(False, False)
         graph.hideButtons()
-        graph.setLogMode(y=True)
         graph.showGrid(y=True, alpha=0.12)
         for side in ("left", "bottom"):
             axis = graph.getAxis(side)
@@ -98,8 +97,15 @@ class FitPanel(Section):
         graph.setLabel("bottom", "s", color=theme.MUTED)
         legend = graph.addLegend(offset=(-4, 4), labelTextColor=theme.MUTED, labelTextSize="8pt")
         legend.setScale(0.9)
-        self.loss_curve = graph.plot(pen=pg.mkPen(theme.MUTED, width=1.2), name="loss")
         self.held_curve = graph.plot(pen=pg.mkPen(theme.ACCENT, width=2), name="unseen LEDs")
+        # The loss has a scale of its own, logarithmic and without figures: only its fall says something.
+        self._loss_box = pg.ViewBox(enableMouse=False, enableMenu=False)
+        graph.scene().addItem(self._loss_box)
+        self._loss_box.setXLink(graph.getViewBox())
+        self.loss_curve = pg.PlotDataItem(pen=pg.mkPen(theme.MUTED, width=1.2), name="loss (log)")
+        self._loss_box.addItem(self.loss_curve)
+        legend.addItem(self.loss_curve, "loss (log)")
+        graph.getViewBox().sigResized.connect(lambda box: self._loss_box.setGeometry(box.sceneBoundingRect()))
         return graph
 
     def settings(self) -> FitSettings:
@@ -119,7 +125,7 @@ class FitPanel(Section):
         """Add a point to the curves and update the figures."""
         if progress.loss > 0 and math.isfinite(progress.loss):
             self._times_s.append(progress.elapsed_s)
-            self._losses.append(progress.loss)
+            self._losses.append(math.log10(progress.loss))
         held_out = progress.held_out_error
         if held_out is not None and held_out > 0:
             if not self._held_out or held_out != self._held_out[-1]:
@@ -145,6 +151,7 @@ class FitPanel(Section):
         )
 
     def _draw(self) -> None:
+        self.graph.setXRange(0, max([10.0, *self._times_s[-1:], *self._held_times_s[-1:]]), padding=0.02)
         self.loss_curve.setData(self._times_s, self._losses)
         self.held_curve.setData(
             self._held_times_s, self._held_out, symbol="o" if len(self._held_out) == 1 else None, symbolSize=5

@@ -68,6 +68,7 @@ class LivePanel(QWidget):
         self.figures = QLabel()
         self.figures.setObjectName("camera_figures")
         self.figures.setProperty("role", "state")
+        self.figures.setToolTip("Size of the image, and its brightest pixel in per cent of the camera's range")
         self.exposure = QDoubleSpinBox()
         self.exposure.setObjectName("exposure")
         self.exposure.setAccessibleName("Exposure of the live image")
@@ -118,6 +119,7 @@ class LivePanel(QWidget):
     ) -> None:
         """Take limits and value of the exposure (ms: min, max, now) and the LED directions."""
         self.set_connected(True)
+        self.camera.say("waiting for the first image", "busy")
         self.exposure.blockSignals(True)
         self.exposure.setRange(exposure_ms[0], exposure_ms[1])
         self.exposure.setValue(exposure_ms[2])
@@ -156,7 +158,7 @@ class LivePanel(QWidget):
             set_tone(self.figures, f"{100 * picture.saturated_fraction:.2g} % saturated: expose less", "bad")
         else:
             height, width = picture.image_yx.shape
-            set_tone(self.figures, f"{width} × {height} pixels, brightest at {100 * top:.0f} % of the range", "quiet")
+            set_tone(self.figures, f"{width} × {height}   brightest {100 * top:.0f} %", "quiet")
         self._taken_at_s = picture.taken_at_s
         self._tell_age()
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-COLUMN_PX = 336
+COLUMN_PX = 340
 END_WITHIN_S = 8.0
 """A camera driver that never answers does not keep the window longer than this."""
 

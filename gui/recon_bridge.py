@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from recon.messages import (
-    Event,
     Failed,
     FieldReady,
     Finished,
     FitProgress,
-    FitSettings,
     Heartbeat,
-    IndexPart,
     Notice,
     Phase,
     Ready,
@@ -50,6 +47,8 @@ SILENCE_S = 5.0
 """Without a sign of life for this long while it steps, the process hangs."""
 LONG_STEP_S = 60.0
 """The same while it starts, or after it has announced a new phase: first steps and closed forms take long."""
+SILENT_STEPS = 4
+"""On a slow computer steps take seconds: so many of them may pass in silence."""
 SPAWN_S = 3.0
 """A process may take so long to come into being."""
 PROCESS_RUN = -1
@@ -147,6 +146,7 @@ class ReconBridge(QObject):
         self._process: Process | None = None
         self._generation = 0
         self._heard_at_s = 0.0
+        self._stepped_at_s = 0.0
         self._tolerance_s = LONG_STEP_S
         self._told_lost = False
         self._closing = False
@@ -218,10 +218,12 @@ class ReconBridge(QObject):
         if isinstance(event, SliceImage):
             self.picture.emit(event, picture)
         elif isinstance(event, Phase):
-            self._tolerance_s = LONG_STEP_S
+            self._tolerance_s, self._stepped_at_s = LONG_STEP_S, time.monotonic()
             self.phase.emit(event)
         elif isinstance(event, FitProgress):
-            self._tolerance_s = SILENCE_S
+            now_s = time.monotonic()
+            step_s, self._stepped_at_s = now_s - self._stepped_at_s, now_s
+            self._tolerance_s = min(max(SILENCE_S, SILENT_STEPS * step_s), LONG_STEP_S)
             self.progress.emit(event)
         elif isinstance(event, FieldReady):
             self.has_field = True

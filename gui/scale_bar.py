@@ -85,9 +85,10 @@ class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
             mark = QRectF(left, bottom - 2, resolved, 2)
             painter.fillRect(mark.adjusted(-1, -1, 1, 1), QColor(0, 0, 0, 150))
             painter.fillRect(mark, QColor("#ffcf70"))
-            text = f"optical resolution {length_text(float(f'{self.resolution_um:.2g}'))}"
+            text = f"resolution {length_text(float(f'{self.resolution_um:.2g}'))}"
             half = QFontMetricsF(font).horizontalAdvance(text) / 2
-            self._write(painter, text, left + max(half, resolved / 2), mark.top() - 6)
+            if left + 2 * half + 10 < bar.left():
+                self._write(painter, text, left + max(half, resolved / 2), mark.top() - 6)
 
     def _write(self, painter: QPainter, text: str, centre_px: float, baseline_px: float) -> None:
         left = centre_px - QFontMetricsF(painter.font()).horizontalAdvance(text) / 2

@@ -106,7 +106,7 @@ class SlicesPanel(QWidget):
         self.hint.hide()
         self._medium_index = ready.medium_index
         for view in self.views.values():
-            view.scale_bar.resolution_um = ready.resolution_um[0 if view.axes.name == "xy" else 1]
+            view.scale_bar.resolution_um = ready.resolution_um[1 if view.axes.column == 2 else 0]
         self.contrast.start_with(ready.dn_range)
         if self.navigator.set_box(ready.bounds_um):
             extent = ready.bounds_um[1] - ready.bounds_um[0]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READOUT_MS = 30.0
-"""What a frame takes beyond settling and exposing, as measured with software triggering; for the estimate alone."""
+"""What a frame takes beyond settling and exposing, until a scan has shown it; for the estimate alone."""
 
 
 def capture_name(sample: str, now: datetime) -> str:
@@ -60,6 +60,7 @@ class Workflow(QObject):
         self._live_run: int | None = None
         self._reconstruct_again: Path | None = None
         self._live_wanted = True
+        self._readout_ms = READOUT_MS
         panels.acquire.plan_edited.connect(self.make_plan)
         panels.live.exposure_chosen.connect(service.set_exposure)
         panels.live.light_chosen.connect(self._light)
@@ -196,7 +197,7 @@ class Workflow(QObject):
             acquire.show_fault(error.message, error.remedy)
         else:
             self.plan = plan
-            acquire.show_plan(plan, plan.duration_s(READOUT_MS), int((plan.order_n == DARK).sum()))
+            acquire.show_plan(plan, plan.duration_s(self._readout_ms), int((plan.order_n == DARK).sum()))
             self.panels.live.pupil.set_planned(plan.patterns_pl.max(axis=0) > 0)
         self.changed.emit()
 
@@ -256,6 +257,7 @@ class Workflow(QObject):
         acquire.bar.setValue(status.frames_done)
         complete = status.reason is FinishReason.COMPLETE
         if complete:
+            self._learn_readout(status)
             acquire.say(f"{status.frames_done} frames stored", "good")
         elif status.reason is FinishReason.CANCELLED:
             acquire.say(f"cancelled, {status.frames_done} frames kept", "warn")
@@ -278,6 +280,13 @@ class Workflow(QObject):
         self.panels.live.pupil.set_lit(self.panels.live.chosen_light() if self._live_wanted else None)
         self.panels.live.expect(frames=self._live_wanted)
         self.changed.emit()
+
+    def _learn_readout(self, status: ScanStatus) -> None:
+        """Take the next estimate from the scan that has just ended."""
+        if self.plan is not None:
+            frame_ms = 1000 * status.elapsed_s / max(1, status.frames_done)
+            self._readout_ms = max(0.0, frame_ms - self.plan.exposure_ms - self.plan.settle_ms)
+            self.make_plan()
 
     # --- reconstruction -----------------------------------------------------------------------------------------------
 

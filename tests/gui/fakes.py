@@ -1,4 +1,4 @@
-"""A reconstruction process for tests: answers at once, or when told to, with an analytic field. No torch, no process."""
+"""A reconstruction process for tests: answers at once, or when told to, with an analytic field; no torch."""
 
 from __future__ import annotations
 

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gui.planes import MOST_POINTS, XY, XZ, YZ, plane_of_answer, visible_plane, whole_plane
+
+BOUNDS_UM = np.array([[-40.0, -30.0, -15.0], [40.0, 30.0, 15.0]])
+
+
+@pytest.mark.parametrize("axes", [XY, XZ, YZ], ids=lambda axes: axes.name)
+def test_inside_the_box_the_plane_is_the_visible_rectangle(axes) -> None:
+    plane = visible_plane(axes, (3.0, -2.0, 1.0), 0.5, 0.01, (640, 480), BOUNDS_UM)
+    assert plane is not None
+    assert plane.shape == (480, 640)
+    assert plane.width_um == pytest.approx(6.4)
+    assert plane.height_um == pytest.approx(4.8)
+    centre = np.array(plane.origin_um) + 0.5 * np.array(plane.u_um) + 0.5 * np.array(plane.v_um)
+    expected = np.array([3.0, -2.0, 1.0])
+    expected[axes.normal] = 0.5
+    np.testing.assert_allclose(centre, expected)
+
+
+@given(
+    centre=st.tuples(*[st.floats(-60, 60)] * 3),
+    um_per_px=st.floats(1e-3, 1.0),
+    size=st.tuples(st.integers(1, 900), st.integers(1, 900)),
+)
+def test_cut_at_the_box_along_pixel_edges(centre, um_per_px, size) -> None:
+    plane = visible_plane(XY, centre, 0.0, um_per_px, size, BOUNDS_UM)
+    if plane is None:
+        return
+    rows, columns = plane.shape
+    assert plane.width_um / columns == pytest.approx(um_per_px)
+    assert plane.height_um / rows == pytest.approx(um_per_px)
+    for start_um, extent_um, axis, pixels in (
+        (plane.left_um, plane.width_um, 0, size[0]),
+        (plane.top_um, plane.height_um, 1, size[1]),
+    ):
+        edge_px = (start_um - (centre[axis] - 0.5 * pixels * um_per_px)) / um_per_px
+        assert edge_px == pytest.approx(round(edge_px), abs=1e-6)
+        assert start_um >= BOUNDS_UM[0, axis] - um_per_px * 1.001
+        assert start_um + extent_um <= BOUNDS_UM[1, axis] + um_per_px * 1.001
+
+
+def test_out_of_sight_is_none() -> None:
+    assert visible_plane(XY, (500.0, 0.0, 0.0), 0.0, 0.1, (100, 100), BOUNDS_UM) is None
+
+
+def test_huge_views_are_limited() -> None:
+    plane = visible_plane(XY, (0.0, 0.0, 0.0), 0.0, 0.01, (3840, 2160), BOUNDS_UM)
+    assert plane is not None
+    assert np.prod(plane.shape) <= MOST_POINTS
+    assert plane.width_um == pytest.approx(38.4)
+
+
+def test_coarser_keeps_the_rectangle() -> None:
+    plane = visible_plane(YZ, (0.0, 0.0, 0.0), 1.0, 0.01, (101, 99), BOUNDS_UM)
+    assert plane is not None
+    coarse = plane.coarser(4)
+    assert coarse.shape == (25, 26)
+    assert (coarse.origin_um, coarse.u_um, coarse.v_um) == (plane.origin_um, plane.u_um, plane.v_um)
+
+
+@pytest.mark.parametrize("axes", [XY, XZ, YZ], ids=lambda axes: axes.name)
+def test_answers_are_placed_where_they_were_asked(axes) -> None:
+    plane = whole_plane(axes, 2.0, BOUNDS_UM, 128)
+    assert max(plane.shape) == 128
+    assert plane_of_answer(axes, plane.origin_um, plane.u_um, plane.v_um, plane.shape) == plane

@@ -1,0 +1,158 @@
+"""The window as the reconstruction process tells it what happens: finishing, cancelling, dying, hanging."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recon import messages
+from tests.gui import fakes
+
+if TYPE_CHECKING:
+    from gui.main_window import MainWindow
+
+
+def fake(window: MainWindow) -> fakes.FakeProcess:
+    process = window.bridge._process
+    assert isinstance(process, fakes.FakeProcess)
+    return process
+
+
+def progress(run: int, step: int) -> messages.FitProgress:
+    return messages.FitProgress(run, step, 0.01 / step, 0.5 / step, 33, float(step), 20.0, 800.0)
+
+
+@pytest.fixture
+def run(window: MainWindow, qtbot) -> int:
+    """A stored capture is being fitted and its field is shown."""
+    window.workflow.reconstruct(Path("capture.h5"))
+    run = window.bridge.run
+    assert run is not None
+    process = fake(window)
+    process.show_field(run)
+    process.tell(messages.Phase(run, "fitting"))
+    process.tell(progress(run, 1))
+    qtbot.waitUntil(lambda: window.panels.slices.views["xy"].shown_plane() is not None)
+    return run
+
+
+def test_progress_is_shown(window: MainWindow, run: int, qtbot) -> None:
+    fake(window).tell(progress(run, 2))
+    qtbot.waitUntil(lambda: window.panels.fit.figures["Unseen-LED error"].text() == "0.250")
+    assert window.panels.fit.figures["Time left"].text() == "20 s"
+    assert window.panels.fit.state.text() == "fitting"
+    assert len(window.panels.fit.held_curve.getData()[0]) == 2
+
+
+def test_finish_keeps_cancel_discards(window: MainWindow, run: int, qtbot) -> None:
+    act = window.actions_by_key
+    assert act["finish_fit"].isEnabled()
+    assert act["cancel_fit"].isEnabled()
+    assert not act["save_field"].isEnabled()
+    window.panels.fit.finish_button.click()
+    assert fake(window).calls[-1] == ("finish_now", run)
+    fake(window).tell(messages.Finished(run, "finished by the operator", 0.3, 12.0, 40, 2_000_000))
+    qtbot.waitUntil(act["save_field"].isEnabled)
+    assert not act["finish_fit"].isEnabled()
+    assert window.panels.slices.views["xy"].shown_plane() is not None
+    assert "2.0 MB" in window.panels.fit.detail.text()
+
+    window.workflow.reconstruct_again()
+    second = window.bridge.run
+    fake(window).show_field(second or 0)
+    qtbot.waitUntil(lambda: window.panels.slices.views["xy"].shown_plane() is not None)
+    window.panels.fit.discard_button.click()
+    assert fake(window).calls[-1] == ("cancel", second)
+    assert window.bridge.run is None
+    assert window.panels.slices.views["xy"].shown_plane() is None
+    assert not act["cancel_fit"].isEnabled()
+    assert act["fit_again"].isEnabled()
+
+
+def test_messages_of_another_run_change_nothing(window: MainWindow, run: int, qtbot) -> None:
+    fake(window).tell(messages.Finished(run + 7, "converged", 0.1, 1.0, 1, 1))
+    fake(window).tell(messages.Failed(run + 7, "old trouble", "none"))
+    qtbot.wait(30)
+    assert window.bridge.fitting
+    assert not window.panels.message.isVisible()
+
+
+def test_a_failed_run_is_told_with_its_remedy(window: MainWindow, run: int, qtbot) -> None:
+    fake(window).tell(messages.Failed(run, "The loss became nan.", "Look for stray light."))
+    qtbot.waitUntil(window.panels.message.isVisible)
+    assert window.panels.message.message.text() == "The loss became nan."
+    assert window.panels.message.remedy.text() == "Look for stray light."
+    assert not window.actions_by_key["finish_fit"].isEnabled()
+    window.panels.message.dismiss.click()
+    assert not window.panels.message.isVisible()
+
+
+def test_a_dead_process_is_told_and_restarted_with_the_capture(window: MainWindow, run: int, qtbot) -> None:
+    dead = fake(window)
+    dead.is_alive = False
+    dead.tell(messages.Failed(-1, "The reconstruction process has ended unexpectedly (signal 9).", ""))
+    qtbot.waitUntil(window.panels.message.isVisible)
+    assert "signal 9" in window.panels.message.message.text()
+    assert window.panels.message.action.text() == "Restart"
+    window.panels.message.action.click()
+    assert fake(window) is not dead
+    assert fake(window).calls[0][:2] == ("start_stored", "capture.h5")
+    dead.tell(messages.Failed(-1, "late news of the dead", ""))
+    qtbot.wait(30)
+    assert not window.panels.message.isVisible()
+
+
+def test_a_hang_is_noticed_and_forgiven(window: MainWindow, run: int, qtbot, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(window).tell(progress(run, 2))
+    qtbot.wait(20)
+    later = time.monotonic() + 6.0
+    with monkeypatch.context() as patch:
+        patch.setattr("gui.recon_bridge.time.monotonic", lambda: later)
+        window.bridge._look()
+    assert "no sign of life" in window.panels.message.message.text()
+    fake(window).tell(messages.Heartbeat(0.0, 1.0))
+    qtbot.wait(20)
+    window.bridge._look()
+    assert not window.panels.message.isVisible()
+
+
+def test_long_first_steps_are_no_hang(window: MainWindow, run: int, qtbot, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(window).tell(messages.Phase(run, "first volume"))
+    qtbot.wait(20)
+    later = time.monotonic() + 40.0
+    monkeypatch.setattr("gui.recon_bridge.time.monotonic", lambda: later)
+    window.bridge._look()
+    assert not window.panels.message.isVisible()
+
+
+def test_uncaught_exceptions_are_shown_and_the_window_goes_on(
+    window: MainWindow, qtbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gui.app import install_exception_hooks
+
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr("threading.excepthook", None)
+    install_exception_hooks(window)
+    try:
+        raise RuntimeError("a bug")
+    except RuntimeError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    qtbot.waitUntil(window.panels.message.isVisible)
+    assert "a bug" in window.panels.message.message.text()
+
+
+def test_a_wrong_profile_is_told_and_the_last_one_stays(window: MainWindow, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('name = "x"\ntitle = 3\n')
+    before = window.workflow.profile
+    window.workflow.choose_profile(str(wrong))
+    assert window.workflow.profile is before
+    assert window.panels.instrument.fault.isVisible()
+    assert "title" in window.panels.instrument.fault_text.text()
+    window.workflow.choose_profile("aidt_ring24")
+    assert window.panels.instrument.profile.currentText() == "aidt_ring24"
+    assert not window.panels.instrument.fault.isVisible()

@@ -1,0 +1,86 @@
+"""The window as it is, plus a file that tells where its buttons are and what it shows; for `test_xvfb_tour`.
+
+Usage: python tour_app.py STATE.json [arguments of the window]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+
+def state_of(window: Any) -> dict[str, Any]:
+    """Positions on the screen (only of what can be clicked) and what the operator sees."""
+    from PySide6.QtWidgets import QAbstractButton
+
+    def centre(widget: Any) -> tuple[int, int]:
+        point = widget.mapToGlobal(widget.rect().center())
+        return point.x(), point.y()
+
+    panels, slices = window.panels, window.panels.slices
+    view = slices.views["xy"]
+    return {
+        "buttons": {
+            button.objectName(): centre(button)
+            for button in window.findChildren(QAbstractButton)
+            if button.isVisible() and button.isEnabled() and button.objectName()
+        },
+        "xy": centre(view.canvas),
+        "instrument": panels.instrument.state.text(),
+        "acquire": panels.acquire.state.text(),
+        "fit": panels.fit.state.text(),
+        "detail": panels.fit.detail.text(),
+        "camera": panels.live.camera.state.text(),
+        "scanning": window.service.scanning,
+        "fitting": window.bridge.fitting,
+        "zoom": slices.navigator.zoom,
+        "slices": all(v.shown_plane() is not None for v in slices.views.values()),
+        "sharp": all(v.shown_plane() == v.visible() for v in slices.views.values()),
+        "shape": view.shown_plane().shape if view.shown_plane() else None,
+        "range": view.box.viewRange(),
+        "message": panels.message.message.text() if panels.message.isVisible() else "",
+        "longest_gap_ms": window.longest_gap_ms,
+    }
+
+
+def main() -> int:
+    """Run the window and write its state ten times a second."""
+    state_file = Path(sys.argv[1])
+    from gui import app, main_window
+
+    class ToldWindow(main_window.MainWindow):
+        def show(self) -> None:
+            from PySide6.QtCore import QTimer
+
+            super().show()
+            self.longest_gap_ms = 0.0
+            self.beat_s = time.monotonic()
+            self.beat = QTimer(self)
+            self.beat.timeout.connect(self.watch)
+            self.beat.start(10)
+            self.told = QTimer(self)
+            self.told.timeout.connect(self.tell)
+            self.told.start(100)
+
+        def watch(self) -> None:
+            now_s = time.monotonic()
+            self.longest_gap_ms = max(self.longest_gap_ms, 1000 * (now_s - self.beat_s))
+            self.beat_s = now_s
+
+        def tell(self) -> None:
+            fresh = state_file.with_suffix(".new")
+            fresh.write_text(json.dumps(state_of(self)))
+            os.replace(fresh, state_file)
+
+    main_window.MainWindow = ToldWindow  # type: ignore[misc]
+    return app.main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

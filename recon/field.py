@@ -113,12 +113,21 @@ def spline_weights(position: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     return (nearest.to(torch.int64)[:, None] + steps).clamp(0, cells - 1), weights
 
 
-class NeuralField(nn.Module):
-    """Refractive index of a box as a function; parameters are trainable."""
+def no_pulse() -> None:
+    """Nothing waits."""
 
-    def __init__(self, config: FieldConfig, seed: int = 0) -> None:
+
+class NeuralField(nn.Module):
+    """Refractive index of a box as a function; parameters are trainable.
+
+    `pulse` is called between batches of points: a process that must stay responsive answers its messages there, and
+    whatever it raises ends the evaluation.
+    """
+
+    def __init__(self, config: FieldConfig, seed: int = 0, pulse: Callable[[], None] = no_pulse) -> None:
         super().__init__()
         self.config = config
+        self.pulse = pulse
         generator = torch.Generator().manual_seed(seed)
         self.grids = nn.ParameterList(
             nn.Parameter(0.05 * torch.randn(channels, *cells, generator=generator) * (level == 0))
@@ -176,7 +185,9 @@ class NeuralField(nn.Module):
     def _evaluate(self, features: Tensor) -> Tensor:
         """Send any number of points through the network, (C, N) -> (2, N)."""
         batch = POINTS_PER_BATCH[features.device.type]
-        result: Tensor = InBatches.apply(self._network, batch, features, *self.layers)  # type: ignore[no-untyped-call]
+        result: Tensor = InBatches.apply(  # type: ignore[no-untyped-call]
+            self._network, self.pulse, batch, features, *self.layers
+        )
         return result
 
     def _cell_positions(self, coordinate_um: Tensor, axis_xyz: int, cells: int) -> Tensor:
@@ -251,13 +262,19 @@ class InBatches(torch.autograd.Function):
     def forward(  # noqa: D102
         ctx: Any,
         function: Callable[[Tensor, Sequence[Tensor]], Tensor],
+        pulse: Callable[[], None],
         batch: int,
         inputs: Tensor,
         *parameters: Tensor,
     ) -> Tensor:
-        ctx.function, ctx.batch = function, batch
+        ctx.function, ctx.pulse, ctx.batch = function, pulse, batch
         ctx.save_for_backward(inputs, *parameters)
-        return torch.cat([function(part, parameters) for part in torch.split(inputs, batch, dim=1)], dim=1)
+        out = inputs.new_empty(2, inputs.shape[1])
+        for start in range(0, inputs.shape[1], batch):
+            pulse()
+            part = slice(start, start + batch)
+            out[:, part] = function(inputs[:, part], parameters)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
@@ -266,6 +283,8 @@ class InBatches(torch.autograd.Function):
         grads = [torch.zeros_like(p) for p in parameters]
         parameters = [p.detach().requires_grad_() for p in parameters]
         for start in range(0, inputs.shape[1], ctx.batch):
+            if inputs.device.type == "cpu":  # elsewhere torch computes gradients in a thread of its own
+                ctx.pulse()
             part = slice(start, start + ctx.batch)
             with torch.enable_grad():
                 values = inputs[:, part].detach().requires_grad_()
@@ -274,4 +293,4 @@ class InBatches(torch.autograd.Function):
             grad_inputs[:, part] = found[0]
             for total, grad in zip(grads, found[1:], strict=True):
                 total += grad
-        return None, None, grad_inputs, *grads
+        return None, None, None, grad_inputs, *grads

@@ -1,10 +1,11 @@
 """The fit: a neural field made to predict the measured images, by gradient through a forward model.
 
-    minimise   log( mean over pixels (g_p I_p(field) - I_p)^2 )  +  tv_weight * mean |grad (dn, kappa)| / scale
-    over the field's parameters, with the brightness g_p of each pattern in closed form
+    minimise   log( mean over pixels (g_p I_p(field) - I_p)^2 )  +  tv_weight * mean( |grad (dn, kappa)| + kappa ) /
+    scale over the field's parameters, with the brightness g_p of each pattern in closed form
 
 The logarithm is the likelihood of Gaussian errors whose size nobody knows: camera noise, and what the model gets
-wrong. So the smoothing weighs against the errors that the data really have, and one weight serves all samples.
+wrong. So the smoothing weighs against the errors that the data really have, and one weight serves all samples. Kappa
+costs something by itself: without that, it takes up what the model gets wrong about dn.
 
 The start is the closed-form Tikhonov volume. Each step predicts a batch of patterns on the grid of the forward model.
 Patterns held out are never part of it: their error is the figure of merit, ends the fit when it no longer falls, and
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recon.field import NeuralField, design_field
+from recon.field import NeuralField, design_field, no_pulse
 from recon.forward.model import ForwardModel, build_model, pattern_images
 from recon.tikhonov import solve_tikhonov
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from recon.measurement import Images
 
 LEARNING_RATE = 0.01
-TV_WEIGHT = 30.0
+TV_WEIGHT = 20.0
 """Weight of the total variation, in units in which it needs no tuning: see the module's text."""
 PATTERNS_PER_STEP = 32
 EVALUATE_EVERY = 5
@@ -73,6 +74,8 @@ class Fit:
         torch device.
     seed
         Seed of the field's first weights and of the order of patterns.
+    pulse
+        Called often within long work; whatever it raises ends that work and changes nothing.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Fit:
         held_out: tuple[int, ...],
         device: torch.device,
         seed: int = 0,
+        pulse: Callable[[], None] = no_pulse,
     ) -> None:
         self.header = header
         self.grid = grid
@@ -95,6 +99,7 @@ class Fit:
         self._brightness_pl = torch.as_tensor(header.patterns_pl, dtype=torch.float32, device=device)
         self._random = np.random.default_rng(seed)
         self._seed = seed
+        self._pulse = pulse
         self._axes = [torch.as_tensor(axis, device=device) for axis in grid.axes_um]
 
     def set_images(self, images: Images) -> None:
@@ -106,13 +111,8 @@ class Fit:
         self._test_rows = torch.from_numpy(images.pattern_p[held]).to(self.device)
         self._test_pyx = stack[torch.from_numpy(held)].to(self.device)
 
-    def first_volume(self, check: Callable[[], None] | None = None) -> Tensor:
+    def first_volume(self) -> Tensor:
         """Solve the closed form for the images so far, and begin a new field as its volume.
-
-        Parameters
-        ----------
-        check
-            Called now and then; whatever it raises ends the computation.
 
         Returns
         -------
@@ -125,13 +125,13 @@ class Fit:
             self.led_na_l2,
             self.grid,
             self.header.optics,
-            check=check,
+            pulse=self._pulse,
         )
         dn = index_zyx.real.flatten()
         # A sample of the values is enough for a quantile, and torch limits how many it takes.
         scale = float(torch.quantile(dn[:: max(1, dn.numel() // 10**6)], 0.999).clamp(min=1e-6))
         config = design_field(self.grid, self.header.optics.medium_index, scale)
-        self.field = NeuralField(config, self._seed).to(self.device)
+        self.field = NeuralField(config, self._seed, self._pulse).to(self.device)
         self.field.start_from(index_zyx)
         self._optimiser = torch.optim.Adam(self.field.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
         self._step = 0
@@ -188,7 +188,8 @@ class Fit:
         self.gain_p[rows.cpu().numpy()] = gain.cpu().numpy()
         residual = predicted * gain[:, None, None] - measured
         smoothness = total_variation(dn_kappa / self.field.config.scale, self.grid.dz_um / self.grid.pixel_um)
-        return residual.square().mean().log() + TV_WEIGHT * smoothness
+        penalty = smoothness + dn_kappa[1].mean() / self.field.config.scale
+        return residual.square().mean().log() + TV_WEIGHT * penalty
 
     @torch.no_grad()
     def held_out_error(self) -> float | None:

@@ -24,6 +24,7 @@ import torch
 from acquisition.capture import read_capture, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
+from recon.field import no_pulse
 from recon.field_file import program_versions
 from recon.fit import Fit
 from recon.grid import axial_period_um, choose_grid, default_depths_um, lateral_period_um
@@ -72,6 +73,8 @@ class Reconstruction:
         Of a stored capture.
     capture_name
         Shown and stored with the field.
+    pulse
+        Called often within long work, in the same thread; whatever it raises ends that portion and changes nothing.
 
     Raises
     ------
@@ -88,6 +91,7 @@ class Reconstruction:
         dark_yx: NDArray[np.float32] | None = None,
         background_pyx: NDArray[np.float32] | None = None,
         capture_name: str = "",
+        pulse: Callable[[], None] = no_pulse,
     ) -> None:
         self.run = run
         self.settings = settings
@@ -108,7 +112,7 @@ class Reconstruction:
                 f"{left_out} of {len(header.patterns_pl)} patterns light outside the objective's aperture (NA"
                 f" {header.optics.objective_na:g}) and are left out: the {settings.model} model is for bright field."
             )
-        self._fit = Fit(header, self._grid, settings.model, tuple(held_out.tolist()), self.device, settings.seed)
+        self._fit = Fit(header, self._grid, settings.model, tuple(held_out.tolist()), self.device, settings.seed, pulse)
         self._complete = False
         self._patterns_in_fit = 0
         self._frames_in_fit = 0
@@ -155,13 +159,8 @@ class Reconstruction:
         """Whether there is something to look at."""
         return self._fit.field is not None
 
-    def advance(self, check: Callable[[], None] | None = None) -> bool:
+    def advance(self) -> bool:
         """Do a portion of the work that can be done now; whether there was any.
-
-        Parameters
-        ----------
-        check
-            Called now and then within long portions; whatever it raises ends them.
 
         Raises
         ------
@@ -174,7 +173,7 @@ class Reconstruction:
         enough = ready >= min(FIRST_VOLUME_PATTERNS, len(self._usable)) or self._complete
         grown = ready >= RENEW_GROWTH * self._patterns_in_fit or (self._complete and ready > self._patterns_in_fit)
         if enough and grown:
-            self._renew(check)
+            self._renew()
             return True
         if self.state is State.FITTING:
             self._fit_step()
@@ -186,7 +185,7 @@ class Reconstruction:
             )
         return False
 
-    def _renew(self, check: Callable[[], None] | None) -> None:
+    def _renew(self) -> None:
         images = self._measurement.images()
         fitted = np.isin(images.pattern_p, self._fit.held_out, invert=True).sum()
         if fitted < 2:
@@ -199,7 +198,7 @@ class Reconstruction:
             return
         self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
         self._fit.set_images(images)
-        index_zyx = self._fit.first_volume(check)
+        index_zyx = self._fit.first_volume()
         self._patterns_in_fit, self._frames_in_fit = len(images.pattern_p), images.frames
         self._changes += 1
         self.state = State.FITTING
@@ -289,8 +288,14 @@ class Reconstruction:
         return Field(self._fit.field, self._grid, self._header.optics, history)
 
 
-def start_stored(run: int, capture_path: str, settings: FitSettings, emit: Callable[[Event], None]) -> Reconstruction:
-    """Begin a run with all frames of a capture file.
+def start_stored(
+    run: int,
+    capture_path: str,
+    settings: FitSettings,
+    emit: Callable[[Event], None],
+    pulse: Callable[[], None] = no_pulse,
+) -> Reconstruction:
+    """Begin a run with all frames of a capture file; parameters as `Reconstruction`.
 
     Raises
     ------
@@ -299,7 +304,7 @@ def start_stored(run: int, capture_path: str, settings: FitSettings, emit: Calla
     """
     capture = read_capture(capture_path)
     run_of_file = Reconstruction(
-        run, capture.header, settings, emit, capture.dark_yx, capture.background_pyx, Path(capture_path).name
+        run, capture.header, settings, emit, capture.dark_yx, capture.background_pyx, Path(capture_path).name, pulse
     )
     for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
         run_of_file.add_frame(pattern, image_yx)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from recon.field import no_pulse
 from recon.forward.born import axial_wavenumber
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def solve_tikhonov(
     optics: Optics,
     regularisation: float = 0.01,
     kappa_variance: float = KAPPA_VARIANCE,
-    check: Callable[[], None] | None = None,
+    pulse: Callable[[], None] = no_pulse,
 ) -> Tensor:
     """Reconstruct the index from normalised images.
 
@@ -61,7 +62,7 @@ def solve_tikhonov(
         sensible.
     kappa_variance
         Prior variance of kappa relative to that of dn; 0 for samples known not to absorb.
-    check
+    pulse
         Called between batches; whatever it raises ends the computation.
 
     Returns
@@ -95,8 +96,7 @@ def solve_tikhonov(
     solution = spectrum_pf.new_zeros(planes, 2, rows * half)
     ridge = alpha * torch.eye(count, device=device)
     for start in range(0, len(passed), batch):
-        if check is not None:
-            check()
+        pulse()
         bins = passed[start : start + batch]
         plus = _transfer(all_x[bins], all_y[bins], u_l2, z_um, 1.0, grid.dz_um * potential_per_index, optics)
         minus = _transfer(all_x[bins], all_y[bins], u_l2, z_um, -1.0, grid.dz_um * potential_per_index, optics)

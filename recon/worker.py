@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 0.5
 IDLE_WAIT_S = 0.05
 DEFAULT_VIEW_BUDGET = 0.3
+MAX_CREDIT_S = 1.0
+"""Neither pictures nor fit can save up more time than this."""
 
 
 class _Stop(Exception):
@@ -52,16 +54,14 @@ class _Clock:
     """Shares time between pictures and fit: pictures may take `fraction` of what both take together."""
 
     fraction: float = DEFAULT_VIEW_BUDGET
-    fit_s: float = 0.0
-    view_s: float = 0.0
+    credit_s: float = 0.0
 
-    def may_paint(self) -> bool:
-        return self.view_s <= self.fraction / (1.0 - self.fraction) * self.fit_s
+    def fitted(self, seconds: float) -> None:
+        earned = seconds * self.fraction / (1.0 - self.fraction)
+        self.credit_s = min(self.credit_s + earned, MAX_CREDIT_S)
 
-    def note(self, *, fit_s: float = 0.0, view_s: float = 0.0) -> None:
-        # Old times fade, so that neither side can save up.
-        self.fit_s = 0.8 * self.fit_s + fit_s if fit_s else self.fit_s
-        self.view_s = 0.8 * self.view_s + view_s if fit_s else self.view_s + view_s
+    def painted(self, seconds: float) -> None:
+        self.credit_s = max(self.credit_s - seconds, -MAX_CREDIT_S)
 
 
 @dataclass
@@ -86,6 +86,8 @@ class Worker:
     closing: bool = False
     _heartbeat_s: float = 0.0
     _waiting: list[messages.Command] = field(default_factory=list)
+    _in_pulse: bool = False
+    _painted_s: float = 0.0
 
     def serve(self) -> None:
         """Work until told to shut down or until the other side is gone."""
@@ -144,10 +146,21 @@ class Worker:
             self.closing = True
         return received
 
-    def _interrupt(self) -> None:
-        """Keep the heart beating within a long portion of work, and stop it for a message that ends it."""
-        self._beat()
-        self._waiting += self._receive(0.0)
+    def _pulse(self) -> None:
+        """Stay responsive within a long portion of work: answer views at once, stop for a message that ends it."""
+        if self._in_pulse:  # painting a view evaluates the field, which pulses too
+            return
+        self._in_pulse = True
+        try:
+            self._beat()
+            for command in self._receive(0.0):
+                if isinstance(command, messages.RequestSlice):
+                    self._handle_safely(command)
+                else:
+                    self._waiting.append(command)
+            self._paint_waiting()
+        finally:
+            self._in_pulse = False
         ending = (messages.Cancel, messages.Shutdown, messages.StartLive, messages.StartStored, messages.OpenField)
         if self.closing or any(isinstance(command, ending) for command in self._waiting):
             raise _Stop
@@ -170,13 +183,20 @@ class Worker:
             case messages.StartLive():
                 self._begin(command.run)
                 self.reconstruction = Reconstruction(
-                    command.run, command.header, command.settings, self.emit, capture_name=command.capture_name
+                    command.run,
+                    command.header,
+                    command.settings,
+                    self.emit,
+                    capture_name=command.capture_name,
+                    pulse=self._pulse,
                 )
                 self.emit(messages.Phase(command.run, "collecting", "waiting for frames"))
             case messages.StartStored():
                 self._begin(command.run)
                 self.emit(messages.Phase(command.run, "collecting", "reading the capture"))
-                self.reconstruction = start_stored(command.run, command.capture_path, command.settings, self.emit)
+                self.reconstruction = start_stored(
+                    command.run, command.capture_path, command.settings, self.emit, self._pulse
+                )
             case messages.OpenField():
                 self._begin(command.run)
                 self._open(command.field_path)
@@ -249,11 +269,11 @@ class Worker:
             self.emit(messages.Heartbeat(time.time(), memory_mb(device)))
 
     def _work(self) -> bool:
-        painted = self._paint()
-        start = time.monotonic()
-        advanced = self.reconstruction is not None and self.reconstruction.advance(self._interrupt)
+        painted = self._paint_waiting() or self._paint_changed()
+        start, painted_before_s = time.monotonic(), self._painted_s
+        advanced = self.reconstruction is not None and self.reconstruction.advance()
         if advanced:
-            self.clock.note(fit_s=time.monotonic() - start)
+            self.clock.fitted(time.monotonic() - start - (self._painted_s - painted_before_s))
         return painted or advanced
 
     def _field(self) -> Field | None:
@@ -266,23 +286,29 @@ class Worker:
     def _field_step(self) -> int:
         return self.reconstruction.changes if self.reconstruction is not None else 0
 
-    def _paint(self) -> bool:
-        """Answer views that wait, then, within the budget, those whose field has changed; whether any was painted."""
+    def _paint_waiting(self) -> bool:
+        """Answer the views that wait for their first picture; whether there were any."""
         due = [view for view in self.views.values() if view.request.run == self.run and not view.answered]
+        return self._paint(due)
+
+    def _paint_changed(self) -> bool:
+        """Within the budget, paint again what the fit has changed, the view that is farthest behind first."""
         fitting = self.reconstruction is not None and self.reconstruction.state is State.FITTING
-        if not due and (not fitting or self.clock.may_paint()):
-            step = self._field_step()
-            changed = [v for v in self.views.values() if v.request.run == self.run and v.painted_step != step]
-            due = sorted(changed, key=lambda view: view.painted_step)[:1] if fitting else changed
-        if not due:
+        if fitting and self.clock.credit_s <= 0.0:
             return False
-        shown = self._field()
+        step = self._field_step()
+        behind = [v for v in self.views.values() if v.request.run == self.run and v.painted_step != step]
+        return self._paint(sorted(behind, key=lambda view: view.painted_step)[:1])
+
+    def _paint(self, due: list[_View]) -> bool:
+        shown = self._field() if due else None
         if shown is None:
             return False
         for view in due:
             start = time.monotonic()
             self._answer(view, shown)
-            self.clock.note(view_s=time.monotonic() - start)
+            self.clock.painted(time.monotonic() - start)
+            self._painted_s += time.monotonic() - start
         return True
 
     def _answer(self, view: _View, shown: Field) -> None:

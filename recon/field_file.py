@@ -47,7 +47,7 @@ def program_versions() -> dict[str, str]:
         own = "(not installed)"
     return {
         "fieldscope": own,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a class of torch otherwise: the window would import it to unpickle
         "numpy": np.__version__,
         "h5py": h5py.__version__,
         "python": platform.python_version(),

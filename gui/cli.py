@@ -6,6 +6,7 @@ This module answers at once: what a command needs is imported when it is called.
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -95,12 +96,16 @@ def window(
         str | None, typer.Option("--profile", "-p", help="Hardware profile to choose at the start.", metavar="PROFILE")
     ] = None,
     file: Annotated[Path | None, typer.Option("--open", help="Capture or field to open.", metavar="FILE")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the program's log on stderr.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Live 3D refractive-index microscopy with an LED array.
 
     Without a command the window opens: choose a profile, capture, and watch the volume form.
     """
+    # What an operator has to know is told in words; the log says it again with the details.
+    log: logging.Handler = logging.StreamHandler() if verbose else logging.NullHandler()
+    logging.basicConfig(level=logging.INFO, handlers=[log], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if version:
         from importlib.metadata import version as installed_version
 

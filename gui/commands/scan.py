@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from acquisition.errors import OperatorError
@@ -71,19 +72,31 @@ def run_scan(
     scan = Scan(instrument, plan, output, header, on_frame=on_frame)
     scan.start()
     try:
-        while scan.status.state is not ScanState.FINISHED:
-            _tell(scan.wait(POLL_S), report)
-            on_wait()
+        _follow(scan, report, on_wait)
     except BaseException:
         scan.cancel()
+        _follow(scan, report)
         status = scan.wait()
         report.note(f"cancelled after {status.frames_done} of {status.frames_total} frames, LEDs off: {status.path}")
         raise
     status = scan.wait()
     if status.reason is not FinishReason.COMPLETE or status.path is None:
-        stored = f" The frames taken so far are in {status.path}." if status.path else ""
-        raise OperatorError(f"The scan failed: {status.message}", f"Mend this and scan again.{stored}")
+        stored = f" (its frames are in {status.path})" if status.path else ""
+        raise OperatorError(f"The scan failed{stored}: {status.message}")  # the message ends with its remedy
     return status.path
+
+
+def _follow(scan: Scan, report: ProgressReport, on_wait: Callable[[], None] = lambda: None) -> None:
+    """Tell the progress until the scan has finished.
+
+    Sleeps instead of joining the thread: before Python 3.13 a Ctrl-C within `Thread.join` marks a running thread as
+    ended, and the program would leave without it.
+    """
+    while scan.status.state is not ScanState.FINISHED:
+        _tell(scan.status, report)
+        on_wait()
+        time.sleep(POLL_S)
+    _tell(scan.status, report)
 
 
 def _tell(status: ScanStatus, report: ProgressReport) -> None:

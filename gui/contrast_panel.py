@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AUTO_PERCENTILES = (0.5, 99.8)
+RIM = 0.12
+"""Share of the box along each edge that automatic contrast leaves out."""
 PARTS = {"Index Δn": "dn", "Absorption κ": "kappa"}
 
 
@@ -37,13 +39,22 @@ def colour_maps() -> dict[str, NDArray[np.uint8]]:
 
 
 def automatic_levels(pictures: list[NDArray[np.float32]]) -> tuple[float, float] | None:
-    """Levels that leave out the rare extremes of the pictures; None where there is nothing to see."""
-    values = [picture[np.isfinite(picture)] for picture in pictures]
+    """Levels that leave out the rare extremes of the pictures; None where there is nothing to see.
+
+    The rim of the box is not counted: light from outside the field of view makes it brighter than any sample.
+    """
+    inner = [_without_rim(picture) for picture in pictures]
+    values = [picture[np.isfinite(picture)] for picture in inner]
     joined = np.concatenate([v.ravel() for v in values]) if values else np.empty(0)
     if joined.size == 0:
         return None
     low, high = (float(level) for level in np.percentile(joined, AUTO_PERCENTILES))
     return (low, high) if high - low > 1e-9 else (low - 5e-5, high + 5e-5)
+
+
+def _without_rim(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    rows, columns = (round(RIM * length) for length in picture.shape)
+    return picture[rows : picture.shape[0] - rows, columns : picture.shape[1] - columns]
 
 
 class ContrastPanel(QWidget):
@@ -107,6 +118,7 @@ class ContrastPanel(QWidget):
         self.curve = self.graph.plot(
             stepMode="center", fillLevel=0, pen=theme.MUTED, brush=(139, 149, 165, 60), x=[0, 1], y=[0]
         )
+        self.curve.hide()
         self.region = pg.LinearRegionItem(brush=(84, 182, 232, 28), hoverBrush=(84, 182, 232, 45), pen=theme.ACCENT)
         self.region.sigRegionChanged.connect(self._dragged)
         self.graph.addItem(self.region, ignoreBounds=True)
@@ -164,6 +176,7 @@ class ContrastPanel(QWidget):
         if values.size:
             counts, edges = np.histogram(values, bins=80)
             self.curve.setData(x=edges, y=np.sqrt(counts))
+            self.curve.show()
             self._value_range = (float(edges[0]), float(edges[-1]))
         self._apply_automatic()
 

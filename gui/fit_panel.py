@@ -73,7 +73,8 @@ class FitPanel(Section):
         buttons.addWidget(self.save_button, 0, 2)
         self.body.addWidget(self.detail)
         self.body.addLayout(row)
-        self.body.addWidget(self.graph, 1)
+        self.body.addWidget(self.graph, 10)
+        self.body.addStretch(1)
         self.body.addLayout(settings)
         self.body.addLayout(buttons)
         self.say("starting…", "busy")
@@ -83,6 +84,7 @@ class FitPanel(Section):
         graph.setObjectName("fit_curves")
         graph.setAccessibleName("Loss and unseen-LED error over time")
         graph.setMinimumHeight(96)
+        graph.setMaximumHeight(300)
         graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # its hint is 640 × 480
         graph.setMenuEnabled(False)
         graph.setMouseEnabled(False, False)

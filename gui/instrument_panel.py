@@ -30,6 +30,7 @@ class InstrumentPanel(Section):
         self, profiles: dict[str, Path], connect: QAction, disconnect: QAction, parent: QWidget | None = None
     ) -> None:
         super().__init__("Instrument", "instrument", parent)
+        self._last_found = ""
         self.profile = QComboBox()
         self.profile.setObjectName("profile")
         self.profile.setAccessibleName("Hardware profile")
@@ -95,28 +96,34 @@ class InstrumentPanel(Section):
             if (widget := item.widget()) is not None:
                 widget.hide()
                 widget.deleteLater()
+        self._last_found = ""
         self.checks.hide()
         self.fault.hide()
 
     def add_check(self, check: Check) -> None:
         """Add a line: mark, name, what was found."""
         row = self._check_rows.rowCount()
+        found = check.text.splitlines()[0] if check.text else ""  # the remedy of a fatal one has a box of its own
+        self._last_found = found
         mark = QLabel("✓" if check.ok else "✕")
         mark.setStyleSheet(f"color: {theme.GOOD if check.ok else theme.BAD}; font-weight: 700;")
         name = QLabel(check.name)
         name.setStyleSheet(f"color: {theme.MUTED};")
-        text = QLabel(check.text)
+        text = QLabel(found)
         text.setWordWrap(True)
-        text.setAccessibleName(f"{check.name}: {'passed' if check.ok else 'failed'}, {check.text}")
+        text.setAccessibleName(f"{check.name}: {'passed' if check.ok else 'failed'}, {found}")
         for column, label in enumerate((mark, name, text)):
             self._check_rows.addWidget(label, row, column, Qt.AlignmentFlag.AlignTop)
         self.checks.show()
 
     def show_fault(self, message: str, remedy: str) -> None:
         """Say why connecting failed and what to do."""
+        if self._last_found and message.startswith(self._last_found):
+            message = ""  # the line of the failed check says it
         escaped = message.replace("&", "&amp;").replace("<", "&lt;").replace("\n", "<br>")
         remedy = remedy.replace("&", "&amp;").replace("<", "&lt;").replace("\n", "<br>")
-        self.fault_text.setText(f"<b>{escaped}</b>" + (f"<br>{remedy}" if remedy else ""))
+        parts = [f"<b>{escaped}</b>" if escaped else "", remedy]
+        self.fault_text.setText("<br>".join(part for part in parts if part))
         self.fault.show()
 
     def set_connected(self, connected: bool) -> None:

@@ -29,6 +29,7 @@ from gui.fit_panel import FitPanel
 from gui.instrument_panel import InstrumentPanel
 from gui.live_panel import LivePanel
 from gui.messages import LogPanel, MessageBar, WindowLogHandler
+from gui.section import Column
 from gui.settings import WindowSettings, captures_folder, save_settings
 from gui.slices_panel import SlicesPanel
 from gui.workflow import Workflow
@@ -153,14 +154,10 @@ class MainWindow(QMainWindow):
         )
 
     def _lay_out(self) -> None:
-        column = QWidget()
-        column.setObjectName("column")
-        steps = QVBoxLayout(column)
-        steps.setContentsMargins(0, 0, 0, 0)
-        steps.setSpacing(8)
-        steps.addWidget(self.panels.instrument)
-        steps.addWidget(self.panels.acquire)
-        steps.addWidget(self.panels.fit, 1)
+        column = Column("column")
+        column.add(self.panels.instrument)
+        column.add(self.panels.acquire)
+        column.add(self.panels.fit, 1)
         scroll = QScrollArea()
         scroll.setWidget(column)
         scroll.setWidgetResizable(True)
@@ -192,6 +189,7 @@ class MainWindow(QMainWindow):
 
     def _restore(self) -> None:
         self.resize(1400, 900)
+        self.resizeDocks([self.log_panel], [150], Qt.Orientation.Vertical)
         if self.settings.geometry_hex:
             self.restoreGeometry(QByteArray.fromHex(self.settings.geometry_hex.encode()))
         self.panels.slices.contrast.choose_map(self.settings.colour_map)

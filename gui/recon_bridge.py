@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -31,7 +32,6 @@ from recon.shared import discard, take
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from threading import Thread
 
     import numpy as np
     from numpy.typing import NDArray
@@ -49,6 +49,8 @@ LONG_STEP_S = 60.0
 """The same while it starts, or after it has announced a new phase: first steps and closed forms take long."""
 SILENT_STEPS = 4
 """On a slow computer steps take seconds: so many of them may pass in silence."""
+STOP_S = 0.7
+"""A process in the middle of a step is killed after this time: it holds nothing that is not on disk."""
 SPAWN_S = 3.0
 """A process may take so long to come into being."""
 PROCESS_RUN = -1
@@ -67,8 +69,8 @@ class Process(Protocol):
         """Spawn the process; its first event is `Ready`."""
         ...
 
-    def stop_later(self) -> Thread:
-        """Ask it to end and make sure that it does, on a thread of its own, which is returned."""
+    def stop(self, timeout_s: float) -> None:
+        """Ask it to end, kill it after `timeout_s`; waits for it, so called on a thread of its own."""
         ...
 
     def start_live(self, header: CaptureHeader, settings: FitSettings, capture_name: str) -> int:
@@ -164,7 +166,7 @@ class ReconBridge(QObject):
     def start(self) -> None:
         """Start a process, in place of the one there may be; its run is gone."""
         if self._process is not None:
-            self._stopping.append(self._process.stop_later())
+            self._stop_later(self._process)
         self._generation += 1
         self.run, self.fitting, self.has_field = None, False, False
         self._heard_at_s, self._tolerance_s, self._told_lost = time.monotonic(), LONG_STEP_S, False
@@ -178,7 +180,12 @@ class ReconBridge(QObject):
         self._watch.stop()
         self.run = None
         if self._process is not None:
-            self._stopping.append(self._process.stop_later())
+            self._stop_later(self._process)
+
+    def _stop_later(self, process: Process) -> None:
+        thread = Thread(target=process.stop, args=(STOP_S,), name="stop reconstruction")
+        thread.start()
+        self._stopping.append(thread)
 
     @property
     def is_stopped(self) -> bool:

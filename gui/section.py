@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 Tone = Literal["quiet", "busy", "good", "warn", "bad"]
@@ -65,3 +65,24 @@ class Section(QFrame):
     def say(self, text: str, tone: Tone = "quiet") -> None:
         """Show the state."""
         set_tone(self.state, text, tone)
+
+
+class Column(QWidget):
+    """Sections above each other, never squeezed: a scroll area asks for the least height, but not at which width."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName(name)
+        self._steps = QVBoxLayout(self)
+        self._steps.setContentsMargins(0, 0, 0, 0)
+        self._steps.setSpacing(8)
+
+    def add(self, section: Section, stretch: int = 0) -> None:
+        """Put a section below those there are."""
+        self._steps.addWidget(section, stretch)
+
+    def event(self, event: QEvent) -> bool:
+        """Ask for the height that wrapped texts need at this width."""
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
+            self.setMinimumHeight(self._steps.minimumHeightForWidth(self.width()))
+        return super().event(event)

@@ -104,7 +104,6 @@ class SliceView(QWidget):
         super().__init__(parent)
         self.axes = axes
         self.navigator = navigator
-        self._active = False
         self._has_field = False
         self._levels = (0.0, 1.0)
         self._planes: dict[str, tuple[Plane, NDArray[np.float32]]] = {}
@@ -285,28 +284,26 @@ class SliceView(QWidget):
 
     def start(self) -> None:
         """A field can be asked from now on: ask for everything."""
-        self._active = self._has_field = True
+        self._has_field = True
         self._show_marks()
         self.sharp.forget()
         self.whole.forget()
         self._ask_whole()
         self._ask_sharp()
 
-    def stop(self, clear: bool) -> None:
-        """Ask nothing more; with `clear` the pictures go too."""
-        self._active = False
+    def stop(self) -> None:
+        """Ask nothing more; the pictures go."""
+        self._has_field = False
         self._rest.stop()
         self.sharp.forget()
         self.whole.forget()
-        if clear:
-            self._has_field = False
-            self._show_marks()
-            self._planes.clear()
-            for image in self.images.values():
-                image.hide()
+        self._planes.clear()
+        for image in self.images.values():
+            image.hide()
+        self._show_marks()
 
     def _ask_moving(self) -> None:
-        if not self._active:
+        if not self._has_field:
             return
         plane = self.visible()
         if plane is not None:
@@ -315,11 +312,11 @@ class SliceView(QWidget):
 
     def _ask_sharp(self) -> None:
         plane = self.visible()
-        if self._active and plane is not None:
+        if self._has_field and plane is not None:
             self.sharp.ask(plane)
 
     def _ask_whole(self) -> None:
-        if self._active:
+        if self._has_field:
             at_um = self.navigator.cursor_um[self.axes.normal]
             self.whole.ask(whole_plane(self.axes, at_um, self.navigator.bounds_um, WHOLE_PX))
 
@@ -329,7 +326,7 @@ class SliceView(QWidget):
     def show_picture(self, answer: SliceImage, picture: NDArray[np.float32]) -> None:
         """Put an answer of this view at the rectangle it was asked for, unless a newer one is there."""
         channel = self.sharp if answer.view == self.sharp.name else self.whole
-        if not self._active or not channel.answered(answer.request):
+        if not self._has_field or not channel.answered(answer.request):
             return
         rows, columns = picture.shape
         plane = plane_of_answer(self.axes, answer.origin_um, answer.u_um, answer.v_um, (rows, columns))

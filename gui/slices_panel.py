@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from recon.messages import FieldReady, IndexPart, SliceImage
 
 KEY_ZOOM = 1.25
+HOW_TO_START = (
+    "Connect the instrument and start an acquisition: the volume forms here while the frames come in.\n"
+    "Or open a capture (Ctrl+O) or a field (Ctrl+Shift+O)."
+)
 
 
 class SlicesPanel(QWidget):
@@ -64,15 +68,11 @@ class SlicesPanel(QWidget):
         hint = QWidget(self.views["xy"])
         hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         layout = QVBoxLayout(hint)
-        title = QLabel("No volume yet")
-        title.setStyleSheet(f"font-size: 15pt; color: {theme.MUTED};")
-        text = QLabel(
-            "Connect the instrument and start an acquisition: the volume forms here while the frames come in.\n"
-            "Or open a capture (Ctrl+O) or a field (Ctrl+Shift+O)."
-        )
-        text.setWordWrap(True)
-        text.setStyleSheet(f"color: {theme.FAINT};")
-        for label in (title, text):
+        self._hint_title, self._hint_text = QLabel("No volume yet"), QLabel(HOW_TO_START)
+        self._hint_title.setStyleSheet(f"font-size: 15pt; color: {theme.MUTED};")
+        self._hint_text.setWordWrap(True)
+        self._hint_text.setStyleSheet(f"color: {theme.FAINT};")
+        for label in (self._hint_title, self._hint_text):
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
             layout.addWidget(label)
         self.views["xy"].installEventFilter(self)
@@ -116,13 +116,14 @@ class SlicesPanel(QWidget):
         for view in self.views.values():
             view.start()
 
-    def stop(self, clear: bool) -> None:
-        """Ask nothing more; with `clear` the pictures vanish, as after a run was discarded."""
+    def clear(self, expecting: str = "") -> None:
+        """Forget the field, as after a run was discarded; `expecting` says what the next one waits for."""
         for view in self.views.values():
-            view.stop(clear)
-        if clear:
-            self.hint.show()
-            self.read_out.emit("")
+            view.stop()
+        self._hint_title.setText("The volume is on its way" if expecting else "No volume yet")
+        self._hint_text.setText(expecting or HOW_TO_START)
+        self.hint.show()
+        self.read_out.emit("")
 
     def show_picture(self, answer: SliceImage, picture: NDArray[np.float32]) -> None:
         """Hand an answer to the view it belongs to."""

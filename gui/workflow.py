@@ -208,7 +208,7 @@ class Workflow(QObject):
         sample = self.panels.acquire.sample.text().strip()
         path = self.folder / capture_name(sample, datetime.now())
         header = self.instrument.capture_header(self.plan, title=sample or path.stem, sample=sample, operator="")
-        self.panels.slices.stop(clear=True)
+        self.panels.slices.clear("The first slices appear after some of the frames, and improve with each batch.")
         self.panels.fit.begin("waiting for the first frames")
         run = self.bridge.start_live(header, self.panels.fit.settings(), path.name)
         self._live_run = run
@@ -309,7 +309,7 @@ class Workflow(QObject):
         self.changed.emit()
 
     def _show_new_run(self, detail: str) -> None:
-        self.panels.slices.stop(clear=True)
+        self.panels.slices.clear("The first slices appear as soon as there is a first volume.")
         self.panels.fit.begin(detail)
         self.panels.fit.say("starting…", "busy")
 
@@ -321,7 +321,7 @@ class Workflow(QObject):
     def discard_fit(self) -> None:
         """Stop fitting and discard the field."""
         self.bridge.cancel()
-        self.panels.slices.stop(clear=True)
+        self.panels.slices.clear()
         self.panels.fit.begin("Discarded. The capture is kept: F8 reconstructs it again.")
         self.panels.fit.say("discarded")
         self.changed.emit()
@@ -330,7 +330,7 @@ class Workflow(QObject):
         """Put a fresh process in place of the one that failed, and give it the capture again."""
         interrupted = self.bridge.fitting or self.bridge.has_field
         self.panels.message.hide()
-        self.panels.slices.stop(clear=True)
+        self.panels.slices.clear()
         self.panels.fit.begin("")
         self.panels.fit.say("starting…", "busy")
         self.bridge.start()

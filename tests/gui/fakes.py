@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,9 +53,8 @@ class FakeProcess:
         self.is_alive = True
         self.tell(messages.Ready("cpu", {"torch": "none"}))
 
-    def stop_later(self) -> threading.Thread:
+    def stop(self, timeout_s: float) -> None:
         self.is_alive = False
-        return threading.Thread()  # has nothing left to do
 
     def _run(self, *call: Any) -> int:
         self.runs += 1

@@ -170,6 +170,7 @@ def test_tour(tour: Tour) -> None:
     tour.wait_for("live again", lambda state: state["camera"] == "live", 20)
     state = tour.state()
     assert state["message"] == ""
+    assert not state["torch"], "the window's process never loads torch, not even to unpickle a message"
     print(f"longest gap of the window's event loop {state['longest_gap_ms']:.0f} ms")
     tour.picture("6-fitting")
 

@@ -45,6 +45,7 @@ def state_of(window: Any) -> dict[str, Any]:
         "shape": view.shown_plane().shape if view.shown_plane() else None,
         "range": view.box.viewRange(),
         "message": panels.message.message.text() if panels.message.isVisible() else "",
+        "torch": "torch" in sys.modules,
         "longest_gap_ms": window.longest_gap_ms,
     }
 

@@ -153,6 +153,10 @@ def read_field(path: str | os.PathLike[str], device: str | torch.device = "cpu")
     if not path.is_file():
         raise FieldFileError(f"There is no field {path}.", "Check name and folder.")
     try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise OperatorError(f"torch cannot use the device {str(device)!r} here.", "Use 'cpu'.") from error
+    try:
         with h5py.File(path, "r", locking=False) as file:
             found = file.attrs.get("schema"), file.attrs.get("schema_version")
             if found != (SCHEMA, SCHEMA_VERSION):
@@ -162,7 +166,9 @@ def read_field(path: str | os.PathLike[str], device: str | torch.device = "cpu")
                     "Choose a field file (NAME.field.h5), or update Fieldscope if a newer one wrote it.",
                 )
             return _read(file, path, device)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except OperatorError:
+        raise
+    except Exception as error:  # a damaged file can fail in any way
         raise FieldFileError(
             f"{path} is damaged or not a field: {error}.", "Reconstruct it again from its capture."
         ) from error

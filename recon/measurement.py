@@ -37,11 +37,14 @@ class Images:
         Which row of the capture's patterns each is, (P,), ascending.
     frames
         How many frames they were made from.
+    mean_is_one
+        Whether each image was divided by its own mean, for want of an empty field.
     """
 
     intensity_pyx: NDArray[np.float32]
     pattern_p: NDArray[np.int64]
     frames: int
+    mean_is_one: bool
 
 
 class Measurement:
@@ -108,7 +111,7 @@ class Measurement:
                 "Check the capture file with `fieldscope info`.",
             )
         dark = self.header.optics.camera_offset if self._dark_yx is None else self._dark_yx
-        signal = (counts_yx - dark).astype(np.float32)
+        signal = (counts_yx.astype(np.float32) - dark).astype(np.float32, copy=False)
         if self._background_pyx is None:
             empty = np.float32(signal.mean())
         else:
@@ -130,7 +133,7 @@ class Measurement:
         stack = np.empty(shape, np.float32)
         for place, row in zip(stack, rows, strict=True):
             np.divide(self._sums[row], np.float32(self._counts[row]), out=place)
-        return Images(stack, np.array(rows, np.int64), sum(self._counts.values()))
+        return Images(stack, np.array(rows, np.int64), sum(self._counts.values()), self._background_pyx is None)
 
 
 def bright_field_patterns(header: CaptureHeader) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def cells() -> Shot:
     """Weak cells, 64 x 64 pixels, in the light of 19 LEDs."""
-    return photograph("cells", dn_max=0.006)
+    return photograph("cells", dn_max=0.012)
 
 
 @pytest.fixture(scope="session")

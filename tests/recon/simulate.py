@@ -98,7 +98,7 @@ def photograph(
     shape: tuple[int, int] = (64, 64),
     patterns_pl: NDArray[np.float32] | None = None,
     z_um: tuple[float, float] = DEPTH_UM,
-    electrons: float = 10000.0,
+    electrons: float = 40000.0,
     seed: int = 0,
 ) -> Shot:
     """Take the images of a phantom, with shot and read noise and LEDs that differ by 2 %."""

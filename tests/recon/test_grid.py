@@ -1,0 +1,63 @@
+"""The volume that is chosen for a capture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acquisition.errors import OperatorError
+from recon.grid import MAX_PLANES, VolumeGrid, axial_period_um, choose_grid, default_depths_um, lateral_period_um
+from tests.recon.simulate import LONG_WAVES, SHORT_WAVES
+
+
+def test_samples_lie_where_the_file_format_says():
+    """Pixel (row, column) lies at x = (column - W // 2) * pixel, y = (row - H // 2) * pixel, also for odd sizes."""
+    x_um, y_um, z_um = VolumeGrid((3, 5, 8), 0.5, 0.2, -1.0).axes_um
+    assert x_um[4] == 0 and x_um[0] == pytest.approx(-0.8)
+    assert y_um[2] == 0 and y_um[-1] == pytest.approx(0.4)
+    assert z_um.tolist() == [-1.0, -0.5, 0.0]
+
+
+@given(st.integers(5, 40), st.integers(4, 50), st.integers(4, 50))
+def test_bounds_enclose_the_voxels_evenly(planes, rows, columns):
+    grid = VolumeGrid((planes, rows, columns), 0.7, 0.3, -2.0)
+    lower, upper = grid.bounds_um
+    for axis, samples, step in zip(range(3), grid.axes_um, (0.3, 0.3, 0.7), strict=True):
+        centres = lower[axis] + (np.arange(len(samples)) + 0.5) * (upper[axis] - lower[axis]) / len(samples)
+        assert np.allclose(centres, samples)
+        assert upper[axis] - lower[axis] == pytest.approx(len(samples) * step)
+
+
+@pytest.mark.parametrize("optics", [SHORT_WAVES, LONG_WAVES])
+def test_planes_are_finer_than_the_optics_resolves_and_span_the_depths(optics):
+    grid = choose_grid((32, 40), optics, (-20.0, 35.0))
+    assert grid.shape_zyx[1:] == (32, 40)
+    assert grid.z_um[0] == -20.0 and grid.z_um[-1] == pytest.approx(35.0)
+    assert grid.dz_um <= axial_period_um(optics) / 4
+
+
+def test_periods_are_those_of_the_ewald_sphere():
+    assert axial_period_um(LONG_WAVES) == pytest.approx(0.63 / (1.33 - np.sqrt(1.33**2 - 0.25**2)))
+    assert lateral_period_um(LONG_WAVES) == pytest.approx(1.26)
+
+
+@pytest.mark.parametrize("depths", [(3.0, -3.0), (1.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))])
+def test_empty_depths_are_refused(depths):
+    with pytest.raises(OperatorError, match="empty") as error:
+        choose_grid((32, 32), SHORT_WAVES, depths)
+    assert "--z" in error.value.remedy
+
+
+def test_too_many_planes_are_refused_with_the_range_that_fits():
+    with pytest.raises(OperatorError, match=str(MAX_PLANES)) as error:
+        choose_grid((32, 32), SHORT_WAVES, (-500.0, 500.0))
+    widest = float(error.value.remedy.split("at most ")[1].split()[0])
+    assert choose_grid((32, 32), SHORT_WAVES, (0.0, widest - 1)).shape_zyx[0] <= MAX_PLANES
+
+
+def test_default_depths_are_about_the_focal_plane():
+    top, bottom = default_depths_um((512, 512), SHORT_WAVES)
+    assert -top == bottom == pytest.approx(3 * axial_period_um(SHORT_WAVES))
+    assert default_depths_um((64, 64), LONG_WAVES)[1] == pytest.approx(0.5 * 64 * 0.65)

@@ -211,10 +211,10 @@ class MainWindow(QMainWindow):
             "live": connected and not scanning,
             "start_scan": connected and not scanning and flow.plan is not None,
             "cancel_scan": scanning,
-            "finish_fit": bridge.fitting and bridge.has_field,
-            "cancel_fit": bridge.fitting,
+            "finish_fit": bridge.fitting and bridge.has_field and not bridge.is_lost,
+            "cancel_fit": bridge.fitting and not bridge.is_lost,
             "fit_again": flow.capture_path is not None and not scanning,
-            "save_field": bridge.has_field and not bridge.fitting,
+            "save_field": bridge.has_field and not bridge.fitting and not bridge.is_lost,
             "open_capture": not scanning,
             "open_field": not scanning,
         }

@@ -150,7 +150,7 @@ class ReconBridge(QObject):
         self._heard_at_s = 0.0
         self._stepped_at_s = 0.0
         self._tolerance_s = LONG_STEP_S
-        self._told_lost = False
+        self.is_lost = False
         self._closing = False
         self._stopping: list[Thread] = []
         self.run: int | None = None
@@ -169,7 +169,7 @@ class ReconBridge(QObject):
             self._stop_later(self._process)
         self._generation += 1
         self.run, self.fitting, self.has_field = None, False, False
-        self._heard_at_s, self._tolerance_s, self._told_lost = time.monotonic(), LONG_STEP_S, False
+        self._heard_at_s, self._tolerance_s, self.is_lost = time.monotonic(), LONG_STEP_S, False
         self._process = self._make_process(partial(self._receive, self._generation))
         self._process.start()
         self._watch.start()
@@ -259,14 +259,14 @@ class ReconBridge(QObject):
                 "Wait if the computer is busy, or restart the reconstruction.",
                 "",
             )
-        elif self._told_lost and self._process.is_alive:
-            self._told_lost = False
+        elif self.is_lost and self._process.is_alive:
+            self.is_lost = False
             self.recovered.emit()
 
     def _lose(self, reason: str, remedy: str, detail: str) -> None:
-        if self._told_lost:
+        if self.is_lost:
             return
-        self._told_lost = True
+        self.is_lost = True
         log.error("%s %s", reason, detail)
         self.lost.emit(reason, remedy)
 

@@ -387,3 +387,4 @@ class Workflow(QObject):
     def _recovered(self) -> None:
         self.panels.message.hide()
         self.panels.fit.say("running again", "busy")
+        self.changed.emit()

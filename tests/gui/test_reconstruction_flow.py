@@ -114,10 +114,12 @@ def test_a_hang_is_noticed_and_forgiven(window: MainWindow, run: int, qtbot, mon
         patch.setattr("gui.recon_bridge.time.monotonic", lambda: later)
         window.bridge._look()
     assert "no sign of life" in window.panels.message.message.text()
+    assert not window.actions_by_key["finish_fit"].isEnabled()
     fake(window).tell(messages.Heartbeat(0.0, 1.0))
     qtbot.wait(20)
     window.bridge._look()
     assert not window.panels.message.isVisible()
+    assert window.actions_by_key["finish_fit"].isEnabled()
 
 
 def test_long_first_steps_are_no_hang(window: MainWindow, run: int, qtbot, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def design_field(grid: VolumeGrid, medium_index: float, scale: float, positive: 
         medium_index,
         tuple(levels),
         (4, 4, 4, 2),
-        (16, 16),
+        (16,),
         scale,
         positive,
     )

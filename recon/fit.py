@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from recon.grid import VolumeGrid
     from recon.measurement import Images
 
-LEARNING_RATE = 0.01
+LEARNING_RATE = 0.02
 TV_WEIGHT = 20.0
 """Weight of the total variation, in units in which it needs no tuning: see the module's text."""
 PATTERNS_PER_STEP = 32
@@ -104,6 +104,7 @@ class Fit:
 
     def set_images(self, images: Images) -> None:
         """Take the images measured so far, in place of those taken before."""
+        self._mean_is_one = images.mean_is_one
         held = np.isin(images.pattern_p, self.held_out)
         stack = torch.from_numpy(images.intensity_pyx)
         self._train_rows = torch.from_numpy(images.pattern_p[~held]).to(self.device)
@@ -201,9 +202,10 @@ class Fit:
 
     @torch.no_grad()
     def predict(self, rows: Tensor) -> Tensor:
-        """Images of rows of the capture's patterns, (P, H, W), as the field predicts them at nominal brightness."""
+        """Images of rows of the capture's patterns, (P, H, W), as the field predicts them, normalised as the measured ones."""
         dn, kappa = self.volume()
-        return pattern_images(self.model, torch.complex(dn, kappa), self._brightness_pl[rows])
+        images_pyx = pattern_images(self.model, torch.complex(dn, kappa), self._brightness_pl[rows])
+        return images_pyx / images_pyx.mean((1, 2), keepdim=True) if self._mean_is_one else images_pyx
 
     def _judge(self, held_out: float | None) -> bool:
         """Note a new best, slow down on a plateau; whether the fit has converged."""

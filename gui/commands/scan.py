@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from acquisition.errors import OperatorError
@@ -14,8 +16,9 @@ from acquisition.scan import FinishReason, Scan, ScanState
 from gui.commands.progress import ProgressReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from types import FrameType
 
     from acquisition.capture import CaptureHeader, Frame
     from acquisition.plan import ExposurePlan
@@ -70,28 +73,49 @@ def run_scan(
         After the scan was cancelled and the LEDs are off.
     """
     scan = Scan(instrument, plan, output, header, on_frame=on_frame)
-    scan.start()
-    try:
-        _follow(scan, report, on_wait)
-    except BaseException:
-        scan.cancel()
-        _follow(scan, report)
-        status = scan.wait()
-        report.note(f"cancelled after {status.frames_done} of {status.frames_total} frames, LEDs off: {status.path}")
-        raise
+    with _cancelled_by_signals(scan) as signals:
+        scan.start()
+        try:
+            _follow(scan, report, on_wait)
+        except BaseException:
+            scan.cancel()
+            _follow(scan, report)
+            raise
     status = scan.wait()
+    if status.reason is FinishReason.CANCELLED:
+        report.note(f"cancelled after {status.frames_done} of {status.frames_total} frames, LEDs off: {status.path}")
+    if signals:
+        raise KeyboardInterrupt
     if status.reason is not FinishReason.COMPLETE or status.path is None:
         stored = f" (its frames are in {status.path})" if status.path else ""
         raise OperatorError(f"The scan failed{stored}: {status.message}")  # the message ends with its remedy
     return status.path
 
 
-def _follow(scan: Scan, report: ProgressReport, on_wait: Callable[[], None] = lambda: None) -> None:
-    """Tell the progress until the scan has finished.
+@contextmanager
+def _cancelled_by_signals(scan: Scan) -> Iterator[list[int]]:
+    """Let Ctrl-C and SIGTERM cancel the scan; the numbers of those that came.
 
-    Sleeps instead of joining the thread: before Python 3.13 a Ctrl-C within `Thread.join` marks a running thread as
-    ended, and the program would leave without it.
+    An exception in the middle of anything could get lost, or leave the program before the scan has ended (before Python
+    3.13, one within `Thread.join` marks a running thread as ended); so nothing is raised here.
     """
+    came: list[int] = []
+
+    def cancel(number: int, _frame: FrameType | None) -> None:
+        if not came:
+            scan.cancel()
+        came.append(number)
+
+    before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _follow(scan: Scan, report: ProgressReport, on_wait: Callable[[], None] = lambda: None) -> None:
+    """Tell the progress until the scan has finished."""
     while scan.status.state is not ScanState.FINISHED:
         _tell(scan.status, report)
         on_wait()

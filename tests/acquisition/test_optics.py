@@ -80,8 +80,8 @@ def exit_flux(phantom, na):
 @pytest.mark.parametrize("na", [(0.0, 0.0), (0.36, 0.48)])
 def test_energy_is_kept_without_absorption_and_lost_with_it(na):
     cells, absorbing = (make_phantom(name, 3, 0.02, (20.8, 20.8), (-4, 4)) for name in ("cells", "absorbing"))
-    assert exit_flux(cells, na) == pytest.approx(1, abs=5e-4)
-    assert exit_flux(absorbing, na) < 0.997
+    assert exit_flux(cells, na) == pytest.approx(1, abs=2e-5)
+    assert exit_flux(absorbing, na) < 1 - 5e-4  # some granules in a small part of the field
 
 
 def test_absorption_is_that_of_the_path_through_it():

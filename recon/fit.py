@@ -173,7 +173,7 @@ class Fit:
         converged = False
         if self._step % EVALUATE_EVERY == 0 or self._step == 1:
             held_out = self.held_out_error()
-            converged = self._judge(held_out)
+            converged = self._judge(float(loss.detach().exp()) if held_out is None else held_out)
         best = self._best[0] if self._best else None
         self._state = FitState(self._step, float(loss.detach().exp()), held_out, best, converged)
         return self._state
@@ -202,15 +202,14 @@ class Fit:
 
     @torch.no_grad()
     def predict(self, rows: Tensor) -> Tensor:
-        """Images of rows of the capture's patterns, (P, H, W), as the field predicts them, normalised as the measured ones."""
+        """Images (P, H, W) that the field predicts for rows of the patterns, normalised as the measured ones."""
         dn, kappa = self.volume()
         images_pyx = pattern_images(self.model, torch.complex(dn, kappa), self._brightness_pl[rows])
         return images_pyx / images_pyx.mean((1, 2), keepdim=True) if self._mean_is_one else images_pyx
 
-    def _judge(self, held_out: float | None) -> bool:
+    def _judge(self, error: float) -> bool:
         """Note a new best, slow down on a plateau; whether the fit has converged."""
         assert self.field is not None
-        error = self._state.loss if held_out is None else held_out
         if self._best is None or error < self._best[0]:
             if self._best is None or error < self._best[0] * (1.0 - MIN_IMPROVEMENT):
                 self._since_best = 0

@@ -101,6 +101,10 @@ class Reconstruction:
         self._header = header
         self._capture_name = capture_name
         self.device = choose_device(settings.device)
+        if not settings.max_seconds > 0:
+            raise OperatorError(
+                f"A time limit of {settings.max_seconds:g} s leaves no time to fit.", "Give more than 0 seconds."
+            )
         self._usable = bright_field_patterns(header)
         self._measurement = Measurement(header, dark_yx, background_pyx)
         depths = settings.z_um or header.sample_z_um or default_depths_um(header.image_shape, header.optics)
@@ -122,6 +126,7 @@ class Reconstruction:
         self._changes = 0
         self._last_loss = float("nan")
         self._reason = ""
+        self._sha256 = ""
         self._held_out_error: float | None = None
 
     # --- input --------------------------------------------------------------------------------------------------------
@@ -171,7 +176,7 @@ class Reconstruction:
             return False
         ready = len(self._measurement)
         enough = ready >= min(FIRST_VOLUME_PATTERNS, len(self._usable)) or self._complete
-        grown = ready >= RENEW_GROWTH * self._patterns_in_fit or (self._complete and ready > self._patterns_in_fit)
+        grown = ready > self._patterns_in_fit and (self._complete or ready >= RENEW_GROWTH * self._patterns_in_fit)
         if enough and grown:
             self._renew()
             return True
@@ -180,8 +185,8 @@ class Reconstruction:
             return True
         if self._complete:
             raise OperatorError(
-                "The capture has no usable frames.",
-                "Check exposure and LEDs, then capture again; `fieldscope info` shows the file.",
+                f"The capture has {ready} usable patterns, held-out ones included, and leaves fewer than 2 to fit.",
+                "Check exposure and LEDs, then capture again, or hold out fewer; `fieldscope info` shows the file.",
             )
         return False
 
@@ -189,11 +194,6 @@ class Reconstruction:
         images = self._measurement.images()
         fitted = np.isin(images.pattern_p, self._fit.held_out, invert=True).sum()
         if fitted < 2:
-            if self._complete:
-                raise OperatorError(
-                    f"{fitted} usable patterns are left to fit; 2 is the least.",
-                    "Hold out fewer, or capture more bright-field LEDs.",
-                )
             self._patterns_in_fit = len(images.pattern_p)
             return
         self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
@@ -267,9 +267,8 @@ class Reconstruction:
     def field(self) -> Field:
         """Return the field as it is now, with its history; it shares its parameters with the fit."""
         assert self._fit.field is not None
-        sha256 = ""
-        if self.state is State.FINISHED and self.capture_path and Path(self.capture_path).is_file():
-            sha256 = sha256_of(self.capture_path)
+        if not self._sha256 and self.state is State.FINISHED and Path(self.capture_path).is_file():
+            self._sha256 = sha256_of(self.capture_path)  # reads the whole file, and each picture asks for the field
         history = History(
             forward_model=self.settings.model,
             reason=self._reason or "not finished",
@@ -280,7 +279,7 @@ class Reconstruction:
             seconds=time.monotonic() - self._started_s,
             seed=self.settings.seed,
             capture_name=Path(self.capture_path).name if self.capture_path else self._capture_name,
-            capture_sha256=sha256,
+            capture_sha256=self._sha256,
             led_na_l2=self._header.led_na_l2,
             led_gain_p=self._fit.gain_p,
             versions=program_versions(),

@@ -86,7 +86,7 @@ class Worker:
     closing: bool = False
     _heartbeat_s: float = 0.0
     _waiting: list[messages.Command] = field(default_factory=list)
-    _in_pulse: bool = False
+    _painting: bool = False
     _painted_s: float = 0.0
 
     def serve(self) -> None:
@@ -148,22 +148,18 @@ class Worker:
 
     def _pulse(self) -> None:
         """Stay responsive within a long portion of work: answer views at once, stop for a message that ends it."""
-        if self._in_pulse:  # painting a view evaluates the field, which pulses too
+        if self._painting:  # evaluates the field, which pulses too
             return
-        self._in_pulse = True
-        try:
-            self._beat()
-            for command in self._receive(0.0):
-                if isinstance(command, messages.RequestSlice):
-                    self._handle_safely(command)
-                else:
-                    self._waiting.append(command)
-            self._paint_waiting()
-        finally:
-            self._in_pulse = False
+        self._beat()
+        for command in self._receive(0.0):
+            if isinstance(command, messages.RequestSlice) and command.run == self.run:
+                self._handle_safely(command)
+            else:
+                self._waiting.append(command)
         ending = (messages.Cancel, messages.Shutdown, messages.StartLive, messages.StartStored, messages.OpenField)
         if self.closing or any(isinstance(command, ending) for command in self._waiting):
             raise _Stop
+        self._paint_waiting()
 
     def _handle_safely(self, command: messages.Command) -> None:
         try:
@@ -202,12 +198,12 @@ class Worker:
                 self._open(command.field_path)
             case messages.AddFrame(image=image) if command.run != self.run:
                 shared.discard(image)
-            case messages.RequestSlice():
-                known = self.views.get(command.view)
-                if known is None or command.request >= known.request.request or command.run != known.request.run:
-                    self.views[command.view] = _View(command)
             case _ if command.run != self.run:
                 log.info("%s of run %d dropped, run is %d", type(command).__name__, command.run, self.run)
+            case messages.RequestSlice():
+                known = self.views.get(command.view)
+                if known is None or command.request >= known.request.request:
+                    self.views[command.view] = _View(command)
             case messages.AddFrame():
                 counts_yx = shared.take(command.image)
                 if self.reconstruction is not None:
@@ -221,7 +217,10 @@ class Worker:
             case messages.Cancel():
                 self._begin(-1)
             case messages.SaveField():
-                self._save(command.field_path)
+                try:
+                    self._save(command.field_path)
+                except OperatorError as error:  # no reason to lose the run
+                    self.emit(messages.Failed(self.run, error.message, error.remedy))
 
     def _begin(self, run: int) -> None:
         self.run = run
@@ -304,11 +303,15 @@ class Worker:
         shown = self._field() if due else None
         if shown is None:
             return False
-        for view in due:
-            start = time.monotonic()
-            self._answer(view, shown)
-            self.clock.painted(time.monotonic() - start)
-            self._painted_s += time.monotonic() - start
+        self._painting = True
+        try:
+            for view in due:
+                start = time.monotonic()
+                self._answer(view, shown)
+                self.clock.painted(time.monotonic() - start)
+                self._painted_s += time.monotonic() - start
+        finally:
+            self._painting = False
         return True
 
     def _answer(self, view: _View, shown: Field) -> None:

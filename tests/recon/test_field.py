@@ -47,7 +47,7 @@ def test_both_ways_of_evaluation_agree(positive):
     on_axes = network.on_axes(*(torch.from_numpy(axis) for axis in (x, y, z)))
     points = np.stack(np.meshgrid(z, y, x, indexing="ij")[::-1], -1).reshape(-1, 3)
     at_points = network.at_points(torch.from_numpy(points)).reshape(2, 5, 7, 11)
-    assert on_axes.std() > 1e-3
+    assert on_axes.std() > 1e-4
     assert torch.allclose(on_axes, at_points, atol=2e-7)
 
 

@@ -273,12 +273,18 @@ def test_an_opened_field_is_served(process, heard, opened, field_path):
         assert np.allclose(picture, index.imag if part == "kappa" else index.real - np.float32(1.33), atol=1e-6)
 
 
-def test_each_request_is_answered_once_when_nothing_changes(process, heard, opened):
-    process.send(plane(opened, "large", 1, shape=(300, 300)))
-    heard.wait(SliceImage, opened)
+@pytest.mark.parametrize("kind", ["opened", "fitted"])
+def test_each_request_is_answered_once_when_nothing_changes(process, heard, cells_capture, field_path, kind):
+    if kind == "opened":
+        run = process.open_field(str(field_path))
+    else:
+        run = process.start_stored(str(cells_capture), SHORT)
+    heard.wait(Finished, run)
+    process.send(plane(run, "large", 1, shape=(300, 300)))
+    heard.wait(SliceImage, run)
     heard.wait(Heartbeat, since=len(heard.events))
     heard.wait(Heartbeat, since=len(heard.events))
-    assert len(heard.pictures[opened, "large", 1]) == 1
+    assert len(heard.pictures[run, "large", 1]) == 1
 
 
 def test_the_newest_request_of_a_view_wins(process, heard, opened):

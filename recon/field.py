@@ -2,12 +2,12 @@
 
     n(r) = n0 + dn(r) + i kappa(r)
     features(r) = feature grids from coarse to fine, each read with quadratic B-splines (continuous in value and slope)
-    (dn, kappa) = scale * bend( features_0(r) + network(features(r)) )
+    (dn, kappa) = scale * bend( sum of first features(r) + network(features(r)) )
 
-`features_0` are the first two channels of the finest grid: they let a field begin as an existing volume, and the small
-network then adds what that volume lacks. `bend` keeps dn and kappa at zero or above (a smooth ramp); a sample whose dn
-may be negative has an identity there instead. Coordinates are micrometres, x y z, with the box of the grid; outside n
-= n0.
+The first two channels of each grid go straight into dn and kappa: they let a field begin as an existing volume, and
+the small network then adds what that volume lacks. `bend` keeps dn and kappa at zero or above (a smooth ramp); a
+sample whose dn may be negative has an identity there instead. Coordinates are micrometres, x y z, with the box of the
+grid; outside n = n0.
 
 On points that form a product of three axes (every upright slice and volume, at any zoom) the splines separate and cost
 three small matrix products; any other set of points reads its 27 neighbours on each grid.
@@ -113,6 +113,13 @@ def spline_weights(position: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     return (nearest.to(torch.int64)[:, None] + steps).clamp(0, cells - 1), weights
 
 
+def _resize(volume_czyx: Tensor, cells_zyx: tuple[int, int, int]) -> Tensor:
+    """Volume (C, Z, Y, X) sampled anew over the same box; averaged where it becomes coarser."""
+    if all(new <= old for new, old in zip(cells_zyx, volume_czyx.shape[1:], strict=True)):
+        return nn.functional.adaptive_avg_pool3d(volume_czyx, cells_zyx)
+    return nn.functional.interpolate(volume_czyx[None], cells_zyx, mode="trilinear", align_corners=False)[0]
+
+
 def no_pulse() -> None:
     """Nothing waits."""
 
@@ -154,12 +161,16 @@ class NeuralField(nn.Module):
         index_zyx
             dn + i kappa, (Z, H, W) complex64, on cell centres.
         """
-        parts = torch.stack([index_zyx.real, index_zyx.imag / KAPPA_UNIT])[None] / self.config.scale
-        cells = self.config.levels_zyx[-1]
-        if parts.shape[2:] != cells:
-            parts = nn.functional.interpolate(parts, cells, mode="trilinear", align_corners=False)
-        finest = self.grids[-1]
-        finest[:2] = self._unbend(parts[0]).to(finest)
+        parts = torch.stack([index_zyx.real, index_zyx.imag / KAPPA_UNIT]) / self.config.scale
+        raw = _resize(self._unbend(parts), self.config.levels_zyx[-1])
+        coarser, finest = self.grids[-2], self.grids[-1]
+        coarser[:2] = _resize(raw, self.config.levels_zyx[-2]).to(coarser)
+        centres = [
+            torch.arange(0.5, count, device=coarser.device, dtype=torch.float64) * ((high - low) / count) + low
+            for low, high, count in zip(*self.config.bounds_um, self.config.levels_zyx[-1][::-1], strict=True)
+        ]
+        smooth = self._read_on_axes(coarser[:2], self.config.levels_zyx[-2], *centres)
+        finest[:2] = raw.to(finest) - smooth
 
     def _bend(self, raw: Tensor) -> Tensor:
         """Raw output (2, ...) -> (dn, kappa) in units of the scale."""
@@ -175,11 +186,15 @@ class NeuralField(nn.Module):
 
     def _network(self, features: Tensor, layers: Sequence[Tensor]) -> Tensor:
         """(C, N) features of N points -> (2, N) dn and kappa."""
-        first = len(features) - self.config.features[-1]
+        direct = features[:2]
+        start = 0
+        for channels in self.config.features[:-1]:
+            start += channels
+            direct = direct + features[start : start + 2]
         hidden = features
         for weight, bias in zip(layers[:-2:2], layers[1:-2:2], strict=True):
             hidden = nn.functional.silu(torch.addmm(bias, weight, hidden))
-        raw = features[first : first + 2] + torch.addmm(layers[-1], layers[-2], hidden)
+        raw = direct + torch.addmm(layers[-1], layers[-2], hidden)
         return self._bend(raw) * self.config.scale
 
     def _evaluate(self, features: Tensor) -> Tensor:
@@ -199,13 +214,25 @@ class NeuralField(nn.Module):
         indices, weights = spline_weights(self._cell_positions(coordinate_um, axis_xyz, cells), cells)
         return torch.zeros(len(coordinate_um), cells, device=weights.device).scatter_add_(1, indices, weights)
 
-    def on_axes(self, x_um: Tensor, y_um: Tensor, z_um: Tensor) -> Tensor:
+    def _read_on_axes(
+        self, grid: Tensor, cells: tuple[int, int, int], x_um: Tensor, y_um: Tensor, z_um: Tensor
+    ) -> Tensor:
+        """Read one feature grid (C, cells) on the product of three axes, (C, Z, Y, X)."""
+        along_z = self._spline_matrix(z_um, 2, cells[0])
+        along_y = self._spline_matrix(y_um, 1, cells[1])
+        along_x = self._spline_matrix(x_um, 0, cells[2])
+        # The order keeps the intermediate arrays small: planes first, for slices are thin in one axis.
+        return along_y @ torch.einsum("zk,ckji->czji", along_z, grid) @ along_x.T
+
+    def on_axes(self, x_um: Tensor, y_um: Tensor, z_um: Tensor, *, levels: int | None = None) -> Tensor:
         """Evaluate on the product of three axes, all inside the box.
 
         Parameters
         ----------
         x_um, y_um, z_um
             Coordinates in micrometres, (X,), (Y,), (Z,).
+        levels
+            How many feature grids to read, from the coarsest; negative: all but so many. The others count as zero.
 
         Returns
         -------
@@ -213,14 +240,12 @@ class NeuralField(nn.Module):
             dn and kappa, (2, Z, Y, X) float32, differentiable in the parameters.
         """
         parts = []
-        for grid, cells in zip(self.grids, self.config.levels_zyx, strict=True):
-            along_z = self._spline_matrix(z_um, 2, cells[0])
-            along_y = self._spline_matrix(y_um, 1, cells[1])
-            along_x = self._spline_matrix(x_um, 0, cells[2])
-            # The order keeps the intermediate arrays small: planes first, for slices are thin in one axis.
-            value = torch.einsum("zk,ckji->czji", along_z, grid)
-            value = along_y @ value
-            parts.append(value @ along_x.T)
+        read = range(len(self.grids))[:levels]
+        for level, (grid, cells) in enumerate(zip(self.grids, self.config.levels_zyx, strict=True)):
+            if level not in read:
+                parts.append(grid.new_zeros(len(grid), len(z_um), len(y_um), len(x_um)))
+                continue
+            parts.append(self._read_on_axes(grid, cells, x_um, y_um, z_um))
         features = torch.cat(parts)
         return self._evaluate(features.flatten(1)).reshape(2, *features.shape[1:])
 

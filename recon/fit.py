@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from recon.field import NeuralField, design_field, no_pulse
-from recon.forward.model import ForwardModel, build_model, pattern_images
+from recon.stage import Stage, can_halve, halve_grid, halve_images
 from recon.tikhonov import solve_tikhonov
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from recon.measurement import Images
 
 LEARNING_RATE = 0.02
-TV_WEIGHT = 20.0
-"""Weight of the total variation, in units in which it needs no tuning: see the module's text."""
 PATTERNS_PER_STEP = 32
+COARSE_STEPS = 24
+"""Steps on images of half the resolution, before those on all of it."""
 EVALUATE_EVERY = 5
-PATIENCE = 3
-"""Evaluations without improvement before the learning rate is halved."""
+PATIENCE = 2
+"""Evaluations without improvement before the learning rate drops."""
+RATE_DROP = 0.4
 MIN_IMPROVEMENT = 0.003
 """Relative fall of the held-out error that counts as improvement."""
 SMALLEST_RATE_FACTOR = 0.1
@@ -93,24 +94,30 @@ class Fit:
         self.device = device
         self.held_out = held_out
         self.led_na_l2 = torch.as_tensor(header.led_na_l2, dtype=torch.float64, device=device)
-        self.model: ForwardModel = build_model(model_name, grid, header.optics, self.led_na_l2, device)
         self.gain_p = np.ones(len(header.patterns_pl))
         self.field: NeuralField | None = None
         self._brightness_pl = torch.as_tensor(header.patterns_pl, dtype=torch.float32, device=device)
+
+        def stage(of: VolumeGrid, levels: int | None) -> Stage:
+            return Stage(of, header.optics, self.led_na_l2, self._brightness_pl, model_name, levels, device)
+
+        self._fine = stage(grid, None)
+        self._coarse = stage(halve_grid(grid), -1) if can_halve(grid) else None
         self._random = np.random.default_rng(seed)
         self._seed = seed
         self._pulse = pulse
-        self._axes = [torch.as_tensor(axis, device=device) for axis in grid.axes_um]
 
     def set_images(self, images: Images) -> None:
         """Take the images measured so far, in place of those taken before."""
-        self._mean_is_one = images.mean_is_one
         held = np.isin(images.pattern_p, self.held_out)
         stack = torch.from_numpy(images.intensity_pyx)
-        self._train_rows = torch.from_numpy(images.pattern_p[~held]).to(self.device)
-        self._train_pyx = stack[torch.from_numpy(~held)].to(self.device)
+        rows = torch.from_numpy(images.pattern_p[~held]).to(self.device)
+        train_pyx = stack[torch.from_numpy(~held)].to(self.device)
         self._test_rows = torch.from_numpy(images.pattern_p[held]).to(self.device)
         self._test_pyx = stack[torch.from_numpy(held)].to(self.device)
+        self._fine.set_images(rows, train_pyx, images.mean_is_one)
+        if self._coarse is not None:
+            self._coarse.set_images(rows, halve_images(train_pyx), images.mean_is_one)
 
     def first_volume(self) -> Tensor:
         """Solve the closed form for the images so far, and begin a new field as its volume.
@@ -121,8 +128,8 @@ class Fit:
             dn + i kappa, (Z, H, W) complex64.
         """
         index_zyx = solve_tikhonov(
-            self._train_pyx - 1.0,
-            self._brightness_pl[self._train_rows],
+            self._fine.images_pyx - 1.0,
+            self._brightness_pl[self._fine.rows],
             self.led_na_l2,
             self.grid,
             self.header.optics,
@@ -142,11 +149,6 @@ class Fit:
         self._state = FitState(0, float("nan"), None, None, False)
         return index_zyx
 
-    def volume(self) -> Tensor:
-        """Evaluate the field on the grid of the forward model: dn and kappa, (2, Z, H, W)."""
-        assert self.field is not None
-        return self.field.on_axes(*self._axes)
-
     def step(self, time_used: float = 0.0) -> FitState:
         """Take one step of the optimiser and, every few steps, evaluate the held-out patterns.
 
@@ -160,12 +162,15 @@ class Fit:
         factor = max(min(self._plateau_factor, annealing), SMALLEST_RATE_FACTOR)
         for group in self._optimiser.param_groups:
             group["lr"] = LEARNING_RATE * factor
-        count = len(self._train_rows)
+        coarse = self._step < COARSE_STEPS
+        stage = self._coarse if coarse and self._coarse is not None else self._fine
+        count = len(stage.rows)
         batch = torch.from_numpy(np.sort(self._random.choice(count, min(PATTERNS_PER_STEP, count), replace=False))).to(
             self.device
         )
         self._optimiser.zero_grad(set_to_none=True)
-        loss = self._loss(batch)
+        loss, gain = stage.loss(self.field, batch)
+        self.gain_p[stage.rows[batch].cpu().numpy()] = gain.cpu().numpy()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
         self._step += 1
@@ -173,39 +178,20 @@ class Fit:
         converged = False
         if self._step % EVALUATE_EVERY == 0 or self._step == 1:
             held_out = self.held_out_error()
-            converged = self._judge(float(loss.detach().exp()) if held_out is None else held_out)
+            error = float(loss.detach().exp()) if held_out is None else held_out
+            converged = not coarse and self._judge(error)
         best = self._best[0] if self._best else None
         self._state = FitState(self._step, float(loss.detach().exp()), held_out, best, converged)
         return self._state
-
-    def _loss(self, batch: Tensor) -> Tensor:
-        assert self.field is not None
-        dn_kappa = self.volume()
-        index_zyx = torch.complex(dn_kappa[0], dn_kappa[1])
-        rows = self._train_rows[batch]
-        predicted = pattern_images(self.model, index_zyx, self._brightness_pl[rows])
-        measured = self._train_pyx[batch]
-        gain = best_gain(predicted.detach(), measured)
-        self.gain_p[rows.cpu().numpy()] = gain.cpu().numpy()
-        residual = predicted * gain[:, None, None] - measured
-        smoothness = total_variation(dn_kappa / self.field.config.scale, self.grid.dz_um / self.grid.pixel_um)
-        penalty = smoothness + dn_kappa[1].mean() / self.field.config.scale
-        return residual.square().mean().log() + TV_WEIGHT * penalty
 
     @torch.no_grad()
     def held_out_error(self) -> float | None:
         """||predicted - measured|| / ||measured|| of I - 1 over the held-out patterns; None while there are none."""
         if len(self._test_rows) == 0:
             return None
-        predicted = self.predict(self._test_rows)
+        assert self.field is not None
+        predicted = self._fine.predict(self.field, self._test_rows)
         return float((predicted - self._test_pyx).norm() / (self._test_pyx - 1.0).norm())
-
-    @torch.no_grad()
-    def predict(self, rows: Tensor) -> Tensor:
-        """Images (P, H, W) that the field predicts for rows of the patterns, normalised as the measured ones."""
-        dn, kappa = self.volume()
-        images_pyx = pattern_images(self.model, torch.complex(dn, kappa), self._brightness_pl[rows])
-        return images_pyx / images_pyx.mean((1, 2), keepdim=True) if self._mean_is_one else images_pyx
 
     def _judge(self, error: float) -> bool:
         """Note a new best, slow down on a plateau; whether the fit has converged."""
@@ -218,7 +204,7 @@ class Fit:
             self._since_best += 1
         if self._since_best >= PATIENCE:
             self._since_best = 0
-            self._plateau_factor *= 0.5
+            self._plateau_factor *= RATE_DROP
         return self._plateau_factor < SMALLEST_RATE_FACTOR
 
     @torch.no_grad()
@@ -230,19 +216,3 @@ class Fit:
         for parameter, value in zip(self.field.parameters(), kept, strict=True):
             parameter.copy_(value)
         return error if len(self._test_rows) else None
-
-
-def best_gain(predicted_pyx: Tensor, measured_pyx: Tensor) -> Tensor:
-    """Brightness of each image that brings the prediction nearest to the measurement, (P,)."""
-    return (predicted_pyx * measured_pyx).sum((1, 2)) / predicted_pyx.square().sum((1, 2))
-
-
-def total_variation(volume_czyx: Tensor, dz_in_pixels: float, rounding: float = 1e-3) -> Tensor:
-    """Mean length of the gradient per pixel, rounded off near zero so that it has a slope everywhere."""
-    core = volume_czyx[:, :-1, :-1, :-1]
-    squared = (
-        ((volume_czyx[:, 1:, :-1, :-1] - core) / dz_in_pixels).square()
-        + (volume_czyx[:, :-1, 1:, :-1] - core).square()
-        + (volume_czyx[:, :-1, :-1, 1:] - core).square()
-    )
-    return (squared + rounding**2).sqrt().sum(0).mean()

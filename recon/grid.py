@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from acquisition.capture import Optics
 
-PLANES_PER_AXIAL_PERIOD = 8.0
+PLANES_PER_AXIAL_PERIOD = 4.0
 """Planes per shortest axial period that the objective transfers; 2 would be the sampling limit."""
 
 MIN_PLANES = 5

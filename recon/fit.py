@@ -1,11 +1,14 @@
 """The fit: a neural field made to predict the measured images, by gradient through a forward model.
 
-    minimise   log( mean over pixels (g_p I_p(field) - I_p)^2 )  +  tv_weight * mean( |grad (dn, kappa)| + kappa ) /
-    scale over the field's parameters, with the brightness g_p of each pattern in closed form
+    minimise   mean over p of log( mean over pixels (g_p I_p(field) - I_p)^2 )
+               + tv_weight * mean over the volume of ( |grad (dn, kappa)| + kappa ) / scale
 
-The logarithm is the likelihood of Gaussian errors whose size nobody knows: camera noise, and what the model gets
-wrong. So the smoothing weighs against the errors that the data really have, and one weight serves all samples. Kappa
-costs something by itself: without that, it takes up what the model gets wrong about dn.
+over the field's parameters, with the brightness g_p of each pattern in closed form.
+
+The logarithm is the likelihood of Gaussian errors whose size nobody knows and that differs from image to image: camera
+noise, and what the model gets wrong, most of all for LEDs at or beyond the edge of the aperture. So the smoothing
+weighs against the errors that the data really have, and one weight serves all samples. Kappa costs something by itself:
+without that, it takes up what the model gets wrong about dn.
 
 The start is the closed-form Tikhonov volume. Each step predicts a batch of patterns on the grid of the forward model.
 Patterns held out are never part of it: their error is the figure of merit, ends the fit when it no longer falls, and
@@ -35,8 +38,12 @@ if TYPE_CHECKING:
 
 LEARNING_RATE = 0.02
 PATTERNS_PER_STEP = 32
-COARSE_STEPS = 24
-"""Steps on images of half the resolution, before those on all of it."""
+COARSE_STEPS = 25
+"""Steps on images of half the resolution, before those on all of it, where nothing is held out."""
+COARSE_TIME = 0.35
+"""Largest share of the time limit for them."""
+COARSE_IMPROVEMENT = 0.01
+"""They end when an evaluation improves the held-out error by less than this fraction."""
 EVALUATE_EVERY = 5
 PATIENCE = 2
 """Evaluations without improvement before the learning rate drops."""
@@ -144,6 +151,7 @@ class Fit:
         self._optimiser = torch.optim.Adam(self.field.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
         self._step = 0
         self._plateau_factor = 1.0
+        self._coarse_done = False
         self._since_best = 0
         self._best: tuple[float, list[Tensor]] | None = None
         self._state = FitState(0, float("nan"), None, None, False)
@@ -162,8 +170,7 @@ class Fit:
         factor = max(min(self._plateau_factor, annealing), SMALLEST_RATE_FACTOR)
         for group in self._optimiser.param_groups:
             group["lr"] = LEARNING_RATE * factor
-        coarse = self._step < COARSE_STEPS
-        stage = self._coarse if coarse and self._coarse is not None else self._fine
+        stage = self._fine if self._coarse_done or self._coarse is None else self._coarse
         count = len(stage.rows)
         batch = torch.from_numpy(np.sort(self._random.choice(count, min(PATTERNS_PER_STEP, count), replace=False))).to(
             self.device
@@ -178,8 +185,10 @@ class Fit:
         converged = False
         if self._step % EVALUATE_EVERY == 0 or self._step == 1:
             held_out = self.held_out_error()
-            error = float(loss.detach().exp()) if held_out is None else held_out
-            converged = not coarse and self._judge(error)
+            if stage is self._fine:
+                converged = self._judge(float(loss.detach().exp()) if held_out is None else held_out)
+            else:
+                self._coarse_done = time_used > COARSE_TIME or self._coarse_suffices(held_out)
         best = self._best[0] if self._best else None
         self._state = FitState(self._step, float(loss.detach().exp()), held_out, best, converged)
         return self._state
@@ -192,6 +201,13 @@ class Fit:
         assert self.field is not None
         predicted = self._fine.predict(self.field, self._test_rows)
         return float((predicted - self._test_pyx).norm() / (self._test_pyx - 1.0).norm())
+
+    def _coarse_suffices(self, held_out: float | None) -> bool:
+        """Whether the coarse images have told the field what they can."""
+        before = self._state.held_out_error
+        if held_out is None or before is None:
+            return self._step >= COARSE_STEPS
+        return self._step > EVALUATE_EVERY and held_out > before * (1.0 - COARSE_IMPROVEMENT)
 
     def _judge(self, error: float) -> bool:
         """Note a new best, slow down on a plateau; whether the fit has converged."""

@@ -105,7 +105,7 @@ class Stage:
         units = dn_kappa / field.config.scale
         pixels = self.grid.pixel_um / _finest_pixel_um(field)
         penalty = total_variation(units, self.grid.dz_um / self.grid.pixel_um) / pixels + units[1].mean()
-        return residual.square().mean().log() + TV_WEIGHT * penalty, gain
+        return residual.square().mean((1, 2)).log().mean() + TV_WEIGHT * penalty, gain
 
     @torch.no_grad()
     def predict(self, field: NeuralField, rows: Tensor) -> Tensor:

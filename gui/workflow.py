@@ -373,6 +373,9 @@ class Workflow(QObject):
 
     def _failed(self, failed: Failed) -> None:
         log.error("%s %s\n%s", failed.message, failed.remedy, failed.detail)
+        if not failed.ends_run:
+            self.panels.message.tell(failed.message, failed.remedy)
+            return
         was_fitting, self.bridge.fitting = self.bridge.fitting, False
         self.panels.message.tell(failed.message, failed.remedy)
         if was_fitting or not self.bridge.has_field:

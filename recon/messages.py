@@ -255,12 +255,13 @@ class Notice:
 
 @dataclass(frozen=True)
 class Failed:
-    """The run ended by an error; `remedy` says what to do, `detail` is for the log."""
+    """Something failed; `remedy` says what to do, `detail` is for the log, `ends_run` whether the run is over."""
 
     run: int
     message: str
     remedy: str
     detail: str = ""
+    ends_run: bool = True
 
 
 @dataclass(frozen=True)

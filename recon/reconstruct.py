@@ -75,6 +75,8 @@ class Reconstruction:
         Shown and stored with the field.
     pulse
         Called often within long work, in the same thread; whatever it raises ends that portion and changes nothing.
+    available
+        Patterns that there are or will be frames of; None: all.
 
     Raises
     ------
@@ -92,6 +94,7 @@ class Reconstruction:
         background_pyx: NDArray[np.float32] | None = None,
         capture_name: str = "",
         pulse: Callable[[], None] = no_pulse,
+        available: NDArray[np.int32] | None = None,
     ) -> None:
         self.run = run
         self.settings = settings
@@ -105,13 +108,14 @@ class Reconstruction:
             raise OperatorError(
                 f"A time limit of {settings.max_seconds:g} s leaves no time to fit.", "Give more than 0 seconds."
             )
-        self._usable = bright_field_patterns(header)
+        bright_field = bright_field_patterns(header)
+        self._usable = bright_field if available is None else np.intersect1d(bright_field, available)
         self._measurement = Measurement(header, dark_yx, background_pyx)
         depths = settings.z_um or header.sample_z_um or default_depths_um(header.image_shape, header.optics)
         self._grid = choose_grid(header.image_shape, header.optics, depths)
         held_out = choose_held_out(self._usable, settings.hold_out, len(header.patterns_pl))
-        if len(self._usable) < len(header.patterns_pl):
-            left_out = len(header.patterns_pl) - len(self._usable)
+        if len(bright_field) < len(header.patterns_pl):
+            left_out = len(header.patterns_pl) - len(bright_field)
             self._notify(
                 f"{left_out} of {len(header.patterns_pl)} patterns light outside the objective's aperture (NA"
                 f" {header.optics.objective_na:g}) and are left out: the {settings.model} model is for bright field."
@@ -148,9 +152,11 @@ class Reconstruction:
         self._complete_s = time.monotonic()
 
     def finish(self, reason: str) -> None:
-        """Stop fitting and keep what there is; the run needs a field."""
+        """Stop fitting and keep what there is."""
         if self.state is State.FITTING:
             self._end(reason)
+        elif self.state is State.COLLECTING:
+            self._notify("There is no volume to keep yet: wait for the first one, or cancel.")
 
     # --- work ---------------------------------------------------------------------------------------------------------
 
@@ -303,7 +309,15 @@ def start_stored(
     """
     capture = read_capture(capture_path)
     run_of_file = Reconstruction(
-        run, capture.header, settings, emit, capture.dark_yx, capture.background_pyx, Path(capture_path).name, pulse
+        run,
+        capture.header,
+        settings,
+        emit,
+        capture.dark_yx,
+        capture.background_pyx,
+        Path(capture_path).name,
+        pulse,
+        capture.pattern_n,
     )
     for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
         run_of_file.add_frame(pattern, image_yx)

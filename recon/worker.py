@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ENDING = (
+    messages.FinishNow, messages.Cancel, messages.Shutdown,
+    messages.StartLive, messages.StartStored, messages.OpenField,
+)  # fmt: skip
+"""Messages for which a portion of work is broken off."""
+
 HEARTBEAT_S = 0.5
 IDLE_WAIT_S = 0.05
 DEFAULT_VIEW_BUDGET = 0.3
@@ -156,8 +162,7 @@ class Worker:
                 self._handle_safely(command)
             else:
                 self._waiting.append(command)
-        ending = (messages.Cancel, messages.Shutdown, messages.StartLive, messages.StartStored, messages.OpenField)
-        if self.closing or any(isinstance(command, ending) for command in self._waiting):
+        if self.closing or any(isinstance(command, ENDING) for command in self._waiting):
             raise _Stop
         self._paint_waiting()
 
@@ -220,7 +225,7 @@ class Worker:
                 try:
                     self._save(command.field_path)
                 except OperatorError as error:  # no reason to lose the run
-                    self.emit(messages.Failed(self.run, error.message, error.remedy))
+                    self.emit(messages.Failed(self.run, error.message, error.remedy, ends_run=False))
 
     def _begin(self, run: int) -> None:
         self.run = run

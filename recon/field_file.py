@@ -1,8 +1,8 @@
 """Field files: one reconstruction in plain HDF5, a few megabytes that replace the volume.
 
 Holds the architecture by name, the weights as datasets, box, optics, LED directions and history, so that any machine
-can evaluate n(x, y, z) at any point without the capture. Feature grids are stored in half precision (their values are
-of order one, the rounding is below a thousandth) and compressed; the network keeps single precision.
+can evaluate n(x, y, z) at any point without the capture. Feature grids are rounded to whole steps far below what the
+data tell, and compressed; the network keeps single precision.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SCHEMA = "fieldscope-field"
 SCHEMA_VERSION = 1
 ARCHITECTURE = "spline-grids-1"
+
+GRID_STEP = 1.0 / 512.0
+"""Feature grids are rounded to this: their values are of order one, and one unit is the largest dn of the sample."""
 
 
 class FieldFileError(OperatorError):
@@ -116,7 +119,9 @@ def _fill(file: h5py.File, field: Field) -> None:
     for name, parameter in network.named_parameters():
         values = parameter.detach().cpu().numpy()
         if name.startswith("grids."):
-            weights.create_dataset(name, data=values.astype(np.float16), compression="gzip", shuffle=True)
+            step = max(GRID_STEP, float(np.abs(values).max()) / np.iinfo(np.int16).max)
+            whole = np.round(values / step).astype(np.int16)
+            weights.create_dataset(name, data=whole, compression="gzip", shuffle=True).attrs["step"] = step
         else:
             weights.create_dataset(name, data=values)
     optics = file.create_group("optics")
@@ -219,7 +224,10 @@ def _read(file: h5py.File, path: Path, device: str | torch.device) -> Field:
 
 
 def _load_weights(network: nn.Module, stored: h5py.Group) -> None:
-    values = {name: torch.from_numpy(stored[name][()].astype(np.float32)) for name, _ in network.named_parameters()}
+    values = {}
+    for name, _ in network.named_parameters():
+        numbers = stored[name][()].astype(np.float32) * np.float32(stored[name].attrs.get("step", 1.0))
+        values[name] = torch.from_numpy(numbers)
     network.load_state_dict(values)
 
 

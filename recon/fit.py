@@ -17,6 +17,7 @@ chooses the parameters that are kept.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from recon.measurement import Images
 
 LEARNING_RATE = 0.02
-PATTERNS_PER_STEP = 32
 COARSE_STEPS = 25
 """Steps on images of half the resolution, before those on all of it, where nothing is held out."""
 COARSE_TIME = 0.35
@@ -105,11 +105,12 @@ class Fit:
         self.field: NeuralField | None = None
         self._brightness_pl = torch.as_tensor(header.patterns_pl, dtype=torch.float32, device=device)
 
-        def stage(of: VolumeGrid, levels: int | None) -> Stage:
-            return Stage(of, header.optics, self.led_na_l2, self._brightness_pl, model_name, levels, device)
+        def stage(of: VolumeGrid, model: str, levels: int | None) -> Stage:
+            return Stage(of, header.optics, self.led_na_l2, self._brightness_pl, model, levels, device)
 
-        self._fine = stage(grid, None)
-        self._coarse = stage(halve_grid(grid), -1) if can_halve(grid) else None
+        self._fine = stage(grid, model_name, None)
+        # Coarse pixels are too wide for the waves of a multi-slice model; the linear one has no waves on the grid.
+        self._coarse = stage(halve_grid(grid), "born", -1) if can_halve(grid) else None
         self._random = np.random.default_rng(seed)
         self._seed = seed
         self._pulse = pulse
@@ -153,6 +154,7 @@ class Fit:
         self._plateau_factor = 1.0
         self._coarse_done = False
         self._since_best = 0
+        self._reference = math.inf
         self._best: tuple[float, list[Tensor]] | None = None
         self._state = FitState(0, float("nan"), None, None, False)
         return index_zyx
@@ -172,9 +174,9 @@ class Fit:
             group["lr"] = LEARNING_RATE * factor
         stage = self._fine if self._coarse_done or self._coarse is None else self._coarse
         count = len(stage.rows)
-        batch = torch.from_numpy(np.sort(self._random.choice(count, min(PATTERNS_PER_STEP, count), replace=False))).to(
-            self.device
-        )
+        batch = torch.from_numpy(
+            np.sort(self._random.choice(count, min(stage.model.patterns_per_step, count), replace=False))
+        ).to(self.device)
         self._optimiser.zero_grad(set_to_none=True)
         loss, gain = stage.loss(self.field, batch)
         self.gain_p[stage.rows[batch].cpu().numpy()] = gain.cpu().numpy()
@@ -212,12 +214,13 @@ class Fit:
     def _judge(self, error: float) -> bool:
         """Note a new best, slow down on a plateau; whether the fit has converged."""
         assert self.field is not None
-        if self._best is None or error < self._best[0]:
-            if self._best is None or error < self._best[0] * (1.0 - MIN_IMPROVEMENT):
-                self._since_best = 0
-            self._best = (error, [p.detach().clone() for p in self.field.parameters()])
+        if error < self._reference * (1.0 - MIN_IMPROVEMENT):
+            self._reference = error
+            self._since_best = 0
         else:
             self._since_best += 1
+        if self._best is None or error < self._best[0]:
+            self._best = (error, [p.detach().clone() for p in self.field.parameters()])
         if self._since_best >= PATIENCE:
             self._since_best = 0
             self._plateau_factor *= RATE_DROP

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PLANES_PER_AXIAL_PERIOD = 4.0
 """Planes per shortest axial period that the objective transfers; 2 would be the sampling limit."""
 
+RESONANCE_MARGIN = 0.12
+"""How far, in half waves, the angles of the cone may come from the middle between two resonances."""
+
 MIN_PLANES = 5
 MAX_PLANES = 512
 
@@ -85,7 +88,27 @@ def lateral_period_um(optics: Optics) -> float:
     return optics.wavelength_um / (2.0 * optics.objective_na)
 
 
-def choose_grid(image_shape: tuple[int, int], optics: Optics, z_um: tuple[float, float]) -> VolumeGrid:
+def plane_distance_um(optics: Optics, multi_slice: bool) -> float:
+    """Distance of planes that serves a forward model.
+
+    Waves reflected by planes half a wavelength apart, or a multiple of that, add up. Multi-slice models therefore take
+    distances halfway between two such resonances, as far as the objective's cone of angles allows.
+    """
+    wanted = axial_period_um(optics) / PLANES_PER_AXIAL_PERIOD
+    if not multi_slice:
+        return wanted
+    steepest = math.sqrt(1.0 - (optics.objective_na / optics.medium_index) ** 2)
+    mean_cosine = 0.5 * (1.0 + steepest)
+    half_wave = optics.wavelength_um / (2.0 * optics.medium_index * mean_cosine)
+    # With order m + 1/2 half waves between planes, the cone reaches (m + 1/2) (1 - steepest) / (2 mean) from there.
+    farthest = RESONANCE_MARGIN * 2.0 * mean_cosine / (1.0 - steepest)
+    order = max(1.0, math.floor(min(farthest, wanted / half_wave) - 0.5))
+    return (order + 0.5) * half_wave
+
+
+def choose_grid(
+    image_shape: tuple[int, int], optics: Optics, z_um: tuple[float, float], multi_slice: bool = False
+) -> VolumeGrid:
     """Lay the grid of a reconstruction over the images' field of view between two depths.
 
     Parameters
@@ -96,6 +119,8 @@ def choose_grid(image_shape: tuple[int, int], optics: Optics, z_um: tuple[float,
         The microscope.
     z_um
         Depths of the first and the last plane, in micrometres from the focal plane, along the light.
+    multi_slice
+        Whether the forward model is a multi-slice one: its planes keep their distance, the volume grows to fit them.
 
     Raises
     ------
@@ -108,13 +133,16 @@ def choose_grid(image_shape: tuple[int, int], optics: Optics, z_um: tuple[float,
             f"The depth range {top:g} to {bottom:g} µm is empty.",
             "Give the top of the sample first (smaller z, nearer the LEDs), then the bottom, for example --z -6,6.",
         )
-    spacing = axial_period_um(optics) / PLANES_PER_AXIAL_PERIOD
+    spacing = plane_distance_um(optics, multi_slice)
     planes = max(MIN_PLANES, math.ceil((bottom - top) / spacing) + 1)
     if planes > MAX_PLANES:
         raise OperatorError(
             f"The depth range {top:g} to {bottom:g} µm needs {planes} planes; the limit is {MAX_PLANES}.",
             f"Choose a range of at most {spacing * (MAX_PLANES - 1):.0f} µm.",
         )
+    if multi_slice:
+        first = 0.5 * (top + bottom - (planes - 1) * spacing)
+        return VolumeGrid((planes, *image_shape), spacing, optics.pixel_um, first)
     return VolumeGrid((planes, *image_shape), (bottom - top) / (planes - 1), optics.pixel_um, top)
 
 

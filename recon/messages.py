@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from acquisition.capture import CaptureHeader
 
-ModelName = Literal["born"]
+ModelName = Literal["born", "ssnp"]
 IndexPart = Literal["dn", "kappa"]
 
 

@@ -112,7 +112,7 @@ class Reconstruction:
         self._usable = bright_field if available is None else np.intersect1d(bright_field, available)
         self._measurement = Measurement(header, dark_yx, background_pyx)
         depths = settings.z_um or header.sample_z_um or default_depths_um(header.image_shape, header.optics)
-        self._grid = choose_grid(header.image_shape, header.optics, depths)
+        self._grid = choose_grid(header.image_shape, header.optics, depths, settings.model == "ssnp")
         held_out = choose_held_out(self._usable, settings.hold_out, len(header.patterns_pl))
         if len(bright_field) < len(header.patterns_pl):
             left_out = len(header.patterns_pl) - len(bright_field)

@@ -19,9 +19,7 @@ MEASURED_IMAGES = 4
 WIDTH_IN = 12.0
 
 
-def draw(
-    path: Path, capture: Capture, truth: Truth, found_zyx: NDArray[np.float32], figures: dict[str, Any]
-) -> None:
+def draw(path: Path, capture: Capture, truth: Truth, found_zyx: NDArray[np.float32], figures: dict[str, Any]) -> None:
     """Write the picture; needs no display.
 
     Parameters
@@ -36,6 +34,7 @@ def draw(
         ``correlation``, ``psnr_db`` and ``held_out_error`` to be stated.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     pixel_um = capture.header.optics.pixel_um
     planes, rows, columns = truth.dn_zyx.shape
@@ -89,8 +88,8 @@ def draw(
             axes.set_xlabel(across, fontsize=8)
             axes.set_ylabel(down, fontsize=8)
             axes.tick_params(labelsize=7)
-    bottom.colorbar(shown[0], ax=grid[:, :2], location="bottom", shrink=0.5, label="dn")
-    bottom.colorbar(shown[2], ax=grid[:, 2], location="bottom", label="dn - truth")
+    bottom.colorbar(shown[0], ax=grid[:, :2], location="bottom", shrink=0.5, label="dn", ticks=MaxNLocator(5))
+    bottom.colorbar(shown[2], ax=grid[:, 2], location="bottom", label="dn - truth", ticks=MaxNLocator(5))
     figure.savefig(path, dpi=90)
 
 

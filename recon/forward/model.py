@@ -30,6 +30,8 @@ class ForwardModel(Protocol):
 
     name: str
     led_na_l2: Tensor
+    patterns_per_step: int
+    """How many patterns a step of a fit predicts: fewer where each is dear."""
 
     def usable_leds(self) -> Tensor:
         """Return which LEDs the model can describe, (L,) bool; asked once before a fit, the others are left out."""
@@ -71,8 +73,9 @@ def build_model(
 
 def _builders() -> dict[str, Callable[..., ForwardModel]]:
     from recon.forward.born import BornModel
+    from recon.forward.ssnp import SsnpModel
 
-    return {"born": BornModel}
+    return {"born": BornModel, "ssnp": SsnpModel}
 
 
 def pattern_images(model: ForwardModel, index_zyx: Tensor, brightness_pl: Tensor) -> Tensor:

@@ -1,16 +1,17 @@
 """Split-step non-paraxial model: the full wave equation without back-scattering, for strong samples and dark field.
 
-The state is the field and its slope along z, in the frequency domain, with the LED's tilt factored out: U(f), W(f) stand for the
-transverse frequencies f + u, so the crop is periodic for every angle. From plane to plane, with kz = kz(f + u),
+The state is the field and its slope along z, in the frequency domain, with the LED's tilt factored out: U(f), W(f)
+stand for the transverse frequencies f + u, so the crop is periodic for every angle. From plane to plane, with kz =
+kz(f + u),
 
     propagate by d:  U' = cos(kz d) U + sin(kz d) / kz W        W' = -kz sin(kz d) U + cos(kz d) W
     scatter in d:    W' = W - FFT( d k0^2 (n^2 - n0^2) IFFT(U) )
 
-and behind the sample the forward part (U + W / (i kz)) / 2 is propagated back to z = 0, cut by the pupil, and its intensity taken.
-Evanescent frequencies are removed. A plane scatters at its centre, half a step of propagation on each side.
-Each plane costs two FFTs forwards and two backwards; the field at each plane is kept for the gradient, which is the exact adjoint.
-Sources: Lim, Ayoub, Antoine, Psaltis, Light: Science & Applications 8, 82 (2019); Zhu, Wang, Tian, Optics Express 30, 32808 (2022);
-derived anew.
+and behind the sample the forward part (U + W / (i kz)) / 2 is propagated back to z = 0, cut by the pupil, and its
+intensity taken. Evanescent frequencies are removed. A plane scatters at its centre, half a step of propagation on each
+side. Each plane costs two FFTs forwards and two backwards; the field at each plane is kept for the gradient, which is
+the exact adjoint. Sources: Lim, Ayoub, Antoine, Psaltis, Light: Science & Applications 8, 82 (2019); Zhu, Wang, Tian,
+Optics Express 30, 32808 (2022); derived anew.
 """
 
 from __future__ import annotations
@@ -33,15 +34,14 @@ class SsnpModel:
     """Split-step non-paraxial model of any LED; see the module's text for the formulas."""
 
     name = "ssnp"
+    patterns_per_step = 6
 
-    def __init__(
-        self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
         self.grid = grid
         self.optics = optics
         self.device = torch.device(device)
         self.led_na_l2 = torch.as_tensor(led_na_l2, dtype=torch.float64, device=self.device)
-        self._fx, self._fy = frequencies(grid.shape_zyx[1:], grid.pixel_um, self.device)
+        self.fx, self.fy = frequencies(grid.shape_zyx[1:], grid.pixel_um, self.device)
 
     def usable_leds(self) -> Tensor:
         """Every LED whose light travels in the medium."""
@@ -55,24 +55,20 @@ class SsnpModel:
         # n^2 - n0^2 without the difference of large numbers
         potential_zyx = (k0**2 * self.grid.dz_um) * (index_zyx * (index_zyx + 2.0 * medium))
         images = [
-            WavePropagation.apply(potential_zyx, self._plan(led))  # type: ignore[no-untyped-call]
+            WavePropagation.apply(potential_zyx, Plan(self, led))  # type: ignore[no-untyped-call]
             for led in self.led_na_l2[leds]
         ]
         return torch.stack(images)
 
-    def _plan(self, led_na: Tensor) -> _Plan:
-        return _Plan(self, led_na)
 
-
-class _Plan:
+class Plan:
     """The constants of one LED: phase factors of a whole step, the start and the detection."""
 
     def __init__(self, model: SsnpModel, led_na: Tensor) -> None:
         optics, grid = model.optics, model.grid
         wavelength, medium = optics.wavelength_um, optics.medium_index
         u = led_na / wavelength
-        # The tilt is factored out to the nearest sample of the spectrum; what remains of it is carried by u itself.
-        gx, gy = model._fx + u[0], model._fy + u[1]  # noqa: SLF001
+        gx, gy = model.fx + u[0], model.fy + u[1]
         squared = gx**2 + gy**2
         propagating = squared < (medium / wavelength) ** 2 * (1.0 - 1e-4)
         kz = axial_wavenumber(gx, gy, medium, wavelength).where(propagating, torch.ones_like(gx))
@@ -101,7 +97,7 @@ class WavePropagation(torch.autograd.Function):
     """Potential (Z, H, W), already times dz -> intensity (H, W) of one LED, with the adjoint as its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, potential_zyx: Tensor, plan: _Plan) -> Tensor:  # noqa: D102
+    def forward(ctx: Any, potential_zyx: Tensor, plan: Plan) -> Tensor:  # noqa: D102
         u, w = plan.start_u, plan.start_w
         fields = torch.empty_like(potential_zyx)
         for plane, potential in enumerate(potential_zyx):
@@ -112,7 +108,8 @@ class WavePropagation(torch.autograd.Function):
         detected = torch.fft.ifft2(plan.detect_u * u + plan.detect_w * w)
         ctx.plan = plan
         ctx.save_for_backward(potential_zyx, fields, detected)
-        return detected.real.square() + detected.imag.square()
+        intensity: Tensor = detected.real.square() + detected.imag.square()
+        return intensity
 
     @staticmethod
     def backward(ctx: Any, grad_yx: Tensor) -> tuple[Tensor, None]:  # noqa: D102

@@ -244,8 +244,9 @@ def test_a_capture_that_was_cut_short(cells, tmp_path, status):
     events = []
     field = reconstruct(str(path), replace(QUICK, max_seconds=0.2), events.append)
     assert kind(events, FitProgress)[-1].frames_used == 8
-    assert field.history.held_out == (4, 13)
-    assert field.history.held_out_error is None
+    # Every ninth of the patterns that were captured, from the fifth on: there must be something to judge by.
+    assert field.history.held_out == (7,)
+    assert 0.0 < field.history.held_out_error < 2.0
     assert np.isfinite(field.volume((3, 8, 8))).all()
 
 
@@ -270,7 +271,7 @@ def test_a_capture_without_frames(cells, tmp_path):
 
 def test_a_capture_with_one_frame(cells, tmp_path):
     path = cells.write(tmp_path / "one.h5", "aborted", patterns=[2])
-    with pytest.raises(OperatorError, match=r"1 usable patterns.*fewer than 2"):
+    with pytest.raises(OperatorError, match=r"1 usable patterns.*too few to fit; 2 is the least"):
         reconstruct(str(path), QUICK, ignore)
 
 

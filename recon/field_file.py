@@ -134,7 +134,8 @@ def _fill(file: h5py.File, field: Field) -> None:
     )
     illumination = file.create_group("illumination")
     illumination.create_dataset("led_na", data=history.led_na_l2)
-    illumination.create_dataset("led_gain", data=history.led_gain_p)
+    illumination.create_dataset("led_gain", data=history.led_gain_l)
+    illumination.create_dataset("pattern_gain", data=history.pattern_gain_p)
     fit = file.create_group("fit")
     fit.attrs.update(
         forward_model=history.forward_model,
@@ -213,7 +214,8 @@ def _read(file: h5py.File, path: Path, device: str | torch.device) -> Field:
         capture_name=str(fit["capture_name"]),
         capture_sha256=str(fit["capture_sha256"]),
         led_na_l2=file["illumination/led_na"][()],
-        led_gain_p=file["illumination/led_gain"][()],
+        pattern_gain_p=file["illumination/pattern_gain"][()],
+        led_gain_l=file["illumination/led_gain"][()],
         versions=json.loads(fit["versions"]),
     )
     planes, rows, columns = grid["shape_zyx"].tolist()

@@ -25,12 +25,14 @@ import numpy as np
 import torch
 
 from recon.field import NeuralField, design_field, no_pulse
+from recon.quality import contrast_error
 from recon.stage import Stage, can_halve, halve_grid, halve_images
 from recon.tikhonov import solve_tikhonov
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from acquisition.capture import CaptureHeader
@@ -67,6 +69,16 @@ class FitState:
     converged: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The state of a fit that predicted the held-out patterns best."""
+
+    error: float
+    loss: float
+    parameters: list[Tensor]
+    gain_p: NDArray[np.float64]
+
+
 class Fit:
     """Fits one field to the images of one capture; images may come in batches.
 
@@ -101,7 +113,7 @@ class Fit:
         self.device = device
         self.held_out = held_out
         self.led_na_l2 = torch.as_tensor(header.led_na_l2, dtype=torch.float64, device=device)
-        self.gain_p = np.ones(len(header.patterns_pl))
+        self.gain_p = np.full(len(header.patterns_pl), np.nan)
         self.field: NeuralField | None = None
         self._brightness_pl = torch.as_tensor(header.patterns_pl, dtype=torch.float32, device=device)
 
@@ -155,7 +167,7 @@ class Fit:
         self._coarse_done = False
         self._since_best = 0
         self._reference = math.inf
-        self._best: tuple[float, list[Tensor]] | None = None
+        self._best: Best | None = None
         self._state = FitState(0, float("nan"), None, None, False)
         return index_zyx
 
@@ -188,10 +200,11 @@ class Fit:
         if self._step % EVALUATE_EVERY == 0 or self._step == 1:
             held_out = self.held_out_error()
             if stage is self._fine:
-                converged = self._judge(float(loss.detach().exp()) if held_out is None else held_out)
+                figure = float(loss.detach().exp())
+                converged = self._judge(figure if held_out is None else held_out, figure)
             else:
                 self._coarse_done = time_used > COARSE_TIME or self._coarse_suffices(held_out)
-        best = self._best[0] if self._best else None
+        best = self._best.error if self._best else None
         self._state = FitState(self._step, float(loss.detach().exp()), held_out, best, converged)
         return self._state
 
@@ -202,7 +215,7 @@ class Fit:
             return None
         assert self.field is not None
         predicted = self._fine.predict(self.field, self._test_rows)
-        return float((predicted - self._test_pyx).norm() / (self._test_pyx - 1.0).norm())
+        return contrast_error(predicted.cpu().numpy(), self._test_pyx.cpu().numpy())
 
     def _coarse_suffices(self, held_out: float | None) -> bool:
         """Whether the coarse images have told the field what they can."""
@@ -211,7 +224,7 @@ class Fit:
             return self._step >= COARSE_STEPS
         return self._step > EVALUATE_EVERY and held_out > before * (1.0 - COARSE_IMPROVEMENT)
 
-    def _judge(self, error: float) -> bool:
+    def _judge(self, error: float, loss: float) -> bool:
         """Note a new best, slow down on a plateau; whether the fit has converged."""
         assert self.field is not None
         if error < self._reference * (1.0 - MIN_IMPROVEMENT):
@@ -219,19 +232,35 @@ class Fit:
             self._since_best = 0
         else:
             self._since_best += 1
-        if self._best is None or error < self._best[0]:
-            self._best = (error, [p.detach().clone() for p in self.field.parameters()])
+        if self._best is None or error < self._best.error:
+            parameters = [p.detach().clone() for p in self.field.parameters()]
+            self._best = Best(error, loss, parameters, self.gain_p.copy())
         if self._since_best >= PATIENCE:
             self._since_best = 0
             self._plateau_factor *= RATE_DROP
         return self._plateau_factor < SMALLEST_RATE_FACTOR
 
     @torch.no_grad()
-    def keep_best(self) -> float | None:
-        """Put back the parameters that predicted the held-out patterns best; their error."""
+    def keep_best(self) -> tuple[float | None, float] | None:
+        """Put back what predicted the held-out patterns best: parameters and gains.
+
+        Returns
+        -------
+        held_out_error, loss
+            Of what is kept; None where nothing was evaluated yet.
+        """
         if self.field is None or self._best is None:
             return None
-        error, kept = self._best
-        for parameter, value in zip(self.field.parameters(), kept, strict=True):
+        best = self._best
+        for parameter, value in zip(self.field.parameters(), best.parameters, strict=True):
             parameter.copy_(value)
-        return error if len(self._test_rows) else None
+        self.gain_p = best.gain_p
+        return best.error if len(self._test_rows) else None, best.loss
+
+    def led_gain_l(self) -> NDArray[np.float64]:
+        """Brightness of each LED that was lit alone, (L,); NaN for the others."""
+        brightness_pl = self.header.patterns_pl
+        gain_l = np.full(brightness_pl.shape[1], np.nan)
+        alone = np.flatnonzero((brightness_pl > 0).sum(axis=1) == 1)
+        gain_l[brightness_pl[alone].argmax(axis=1)] = self.gain_p[alone]
+        return gain_l

@@ -16,7 +16,7 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +85,7 @@ class AddFrame:
 
     run: int
     pattern: int
-    image: SharedArray
+    image: SharedArray | NDArray[Any]
     exposure_ms: float = 0.0
 
 
@@ -271,7 +271,7 @@ class SliceImage:
     run: int
     view: str
     request: int
-    image: SharedArray
+    image: SharedArray | NDArray[Any]
     origin_um: tuple[float, float, float]
     u_um: tuple[float, float, float]
     v_um: tuple[float, float, float]

@@ -120,6 +120,9 @@ class Reconstruction:
                 f"{left_out} of {len(header.patterns_pl)} patterns light outside the objective's aperture (NA"
                 f" {header.optics.objective_na:g}) and are left out: the {settings.model} model is for bright field."
             )
+        dropped = sorted(set(settings.hold_out) - set(held_out.tolist()))
+        if dropped:
+            self._notify(f"Patterns {', '.join(map(str, dropped))} cannot be held out: they are not part of this fit.")
         self._fit = Fit(header, self._grid, settings.model, tuple(held_out.tolist()), self.device, settings.seed, pulse)
         self._complete = False
         self._patterns_in_fit = 0
@@ -130,6 +133,7 @@ class Reconstruction:
         self._changes = 0
         self._last_loss = float("nan")
         self._reason = ""
+        self._seconds = 0.0
         self._sha256 = ""
         self._held_out_error: float | None = None
 
@@ -249,17 +253,18 @@ class Reconstruction:
             self._end("time limit")
 
     def _end(self, reason: str) -> None:
-        best = self._fit.keep_best()
+        kept = self._fit.keep_best()
         self._changes += 1
-        if best is not None:
-            self._held_out_error = best
+        if kept is not None:
+            self._held_out_error, self._last_loss = kept
         self._reason = reason
+        self._seconds = time.monotonic() - self._started_s
         self.state = State.FINISHED
         assert self._fit.field is not None
         self._emit(messages.Phase(self.run, "finished", reason))
         self._emit(
             messages.Finished(
-                self.run, reason, self._held_out_error, time.monotonic() - self._started_s, self._steps,
+                self.run, reason, self._held_out_error, self._seconds, self._steps,
                 self._fit.field.parameter_bytes,
             )
         )  # fmt: skip
@@ -282,12 +287,13 @@ class Reconstruction:
             training_loss=self._last_loss,
             held_out=self._fit.held_out,
             steps=self._steps,
-            seconds=time.monotonic() - self._started_s,
+            seconds=self._seconds or time.monotonic() - self._started_s,
             seed=self.settings.seed,
             capture_name=Path(self.capture_path).name if self.capture_path else self._capture_name,
             capture_sha256=self._sha256,
             led_na_l2=self._header.led_na_l2,
-            led_gain_p=self._fit.gain_p,
+            pattern_gain_p=self._fit.gain_p,
+            led_gain_l=self._fit.led_gain_l(),
             versions=program_versions(),
         )
         return Field(self._fit.field, self._grid, self._header.optics, history)
@@ -308,6 +314,13 @@ def start_stored(
         The file cannot be read, or does not allow a reconstruction.
     """
     capture = read_capture(capture_path)
+    missing = len(capture.header.patterns_pl) - len(np.unique(capture.pattern_n))
+    if capture.status != "complete" or missing:
+        told = f"The capture is {capture.status}; {missing} of {len(capture.header.patterns_pl)} patterns are missing."
+        warning = (
+            " Its frames may not belong to their LEDs: see the held-out error." if capture.status == "failed" else ""
+        )
+        emit(messages.Notice(run, told + warning))
     run_of_file = Reconstruction(
         run,
         capture.header,

@@ -43,8 +43,9 @@ class History:
         Of its random numbers.
     capture_name, capture_sha256
         The file it was made from; empty where there was none.
-    led_na_l2, led_gain_p
-        LED directions as used, (L, 2), and the fitted brightness of each pattern, (P,).
+    led_na_l2, pattern_gain_p, led_gain_l
+        LED directions as used, (L, 2), the fitted brightness of each pattern, (P,), and of each LED that was lit alone,
+        (L,); NaN where none was fitted.
     versions
         Programs and libraries.
     """
@@ -60,7 +61,8 @@ class History:
     capture_name: str
     capture_sha256: str
     led_na_l2: NDArray[np.float64]
-    led_gain_p: NDArray[np.float64]
+    pattern_gain_p: NDArray[np.float64]
+    led_gain_l: NDArray[np.float64]
     versions: dict[str, str] = field(default_factory=dict)
 
 

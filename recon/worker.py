@@ -312,7 +312,12 @@ class Worker:
         try:
             for view in due:
                 start = time.monotonic()
-                self._answer(view, shown)
+                try:
+                    self._answer(view, shown)
+                except Exception as error:  # a picture that fails must not cost the fit
+                    log.exception("painting %s failed", view.request.view)
+                    self.views.pop(view.request.view, None)
+                    self.emit(messages.Notice(self.run, f"The view {view.request.view} could not be painted: {error}"))
                 self.clock.painted(time.monotonic() - start)
                 self._painted_s += time.monotonic() - start
         finally:

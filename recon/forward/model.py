@@ -1,6 +1,6 @@
 """What a forward model is, and the choice of one by name.
 
-    image of pattern p = sum over LEDs l of brightness[p, l] gain[l] image[l] / sum over l of brightness[p, l]
+    image of pattern p = sum over LEDs l of brightness[p, l] image[l] / sum over l of brightness[p, l]
 
 LEDs are not coherent with each other: intensities add.
 """
@@ -34,7 +34,7 @@ class ForwardModel(Protocol):
     """How many patterns a step of a fit predicts: fewer where each is dear."""
 
     def usable_leds(self) -> Tensor:
-        """Return which LEDs the model can describe, (L,) bool; asked once before a fit, the others are left out."""
+        """Return which LEDs the model can describe, (L,) bool; asked before it predicts one that was never lit."""
         ...
 
     def images(self, index_zyx: Tensor, leds: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from recon.result import Field, History
 from tests.recon.simulate import RING_NA, SHORT_WAVES
 
 GRID = VolumeGrid((9, 24, 30), 0.4, 0.1625, -1.6)
-HISTORY = History("born", "converged", 0.2, 0.01, (4,), 10, 3.0, 0, "c.h5", "ab", RING_NA, np.ones(len(RING_NA)))
+HISTORY = History("born", "converged", 0.2, 0.01, (4,), 10, 3.0, 0, "c.h5", "ab", RING_NA, np.ones(19), np.ones(19))
 
 
 def rough_network(seed=0, positive=True, grid=GRID):

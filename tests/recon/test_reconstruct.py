@@ -149,7 +149,10 @@ def test_history_of_a_field(cells_capture):
     assert history.capture_name == "cells.h5"
     assert history.capture_sha256 == sha256_of(cells_capture)
     assert np.array_equal(history.led_na_l2, RING_NA)
-    assert history.led_gain_p.shape == (19,)
+    assert history.pattern_gain_p.shape == history.led_gain_l.shape == (19,)
+    # The held-out ones were never fitted; the others differ from one by what the sample scatters away.
+    assert np.isnan(history.led_gain_l[[4, 13]]).all()
+    assert np.abs(np.nanmedian(history.led_gain_l) - 1.0) < 0.1
     assert "torch" in history.versions
     assert math.isfinite(history.training_loss) and history.seconds > 0
 
@@ -360,3 +363,12 @@ def test_the_capture_is_read_for_its_digest_once(cells_capture, monkeypatch):
     fields = [run.field() for _ in range(5)]
     assert fields[-1].history.capture_sha256 == "digest"
     assert len(reads) == 1
+
+
+def test_the_time_of_a_fit_stops_with_it(cells_capture):
+    run = start_stored(1, str(cells_capture), FitSettings(max_seconds=0.3), ignore)
+    while run.advance():
+        pass
+    before = run.field().history.seconds
+    time.sleep(0.2)
+    assert run.field().history.seconds == before

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 __all__ = [
     "Calibration", "Capture", "CaptureError", "CaptureHeader", "CaptureStatus", "CaptureWriter", "Frame", "Optics",
-    "Truth", "part_path", "read_capture", "read_header", "read_truth", "sha256_of",
+    "Truth", "check_free_name", "part_path", "read_capture", "read_header", "read_truth", "sha256_of",
 ]  # fmt: skip
 
 SCHEMA = "fieldscope-capture"
@@ -61,6 +61,22 @@ class CaptureError(OperatorError):
 def part_path(path: Path) -> Path:
     """Where a capture lies while its scan runs: `NAME.h5.part`."""
     return path.with_name(path.name + ".part")
+
+
+def check_free_name(path: Path) -> None:
+    """Refuse a name that is taken: nothing is ever overwritten.
+
+    Raises
+    ------
+    CaptureError
+        There is a file of that name, or the part of one.
+    """
+    for existing, remedy in (
+        (path, "Choose another name, or move that file away."),
+        (part_path(path), "A scan runs there or was interrupted: move it away or choose another name."),
+    ):
+        if existing.exists():
+            raise CaptureError(f"{existing} exists already and is not overwritten.", remedy)
 
 
 def software_version() -> str:
@@ -97,12 +113,7 @@ class CaptureWriter:
         self.frames_written = 0
         self._part = part_path(self.path)
         self._last_sync_s = time.monotonic()
-        for existing, remedy in (
-            (self.path, "Choose another name, or move that file away."),
-            (self._part, "A scan runs there or was interrupted: move it away or choose another name."),
-        ):
-            if existing.exists():
-                raise CaptureError(f"{existing} exists already and is not overwritten.", remedy)
+        check_free_name(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._check_free_space()
@@ -189,6 +200,16 @@ class CaptureWriter:
             raise CaptureError(f"{self.path} appeared during the scan; the frames are in {self._part}.", "Rename it.")
         self._part.rename(self.path)
         return self.path
+
+    def discard(self) -> None:
+        """Close and delete what has been written: its own `.part`, never a file of the final name."""
+        if not self._file:
+            return
+        try:
+            self._file.close()
+        finally:
+            self._disk.close()
+            self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

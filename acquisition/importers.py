@@ -114,11 +114,11 @@ def import_tiffs(
             passes[pattern] += 1
             if on_progress is not None:
                 on_progress(number + 1, len(files))
-        return writer.finish("complete")
     except BaseException:
         # Half an import is of no use: the images are still in their folder.
-        writer.finish("failed").unlink()
+        writer.discard()
         raise
+    return writer.finish("complete")
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acquisition.camera import CALL_TIMEOUT_S, Camera
-from acquisition.capture import CaptureHeader, Optics, Truth
 from acquisition.errors import OperatorError
+from acquisition.header import make_header, optics_of
 from acquisition.led_array.illuminate import IlluminateBoard
 from acquisition.led_array.protocol import BoardInfo, LedArray, LedArrayError
 from acquisition.leds import led_na, led_positions_mm
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from acquisition.capture import CaptureHeader, Truth
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
     from acquisition.simulated.microscope import SimulatedMicroscope
@@ -137,44 +138,33 @@ class Instrument:
         self, plan: ExposurePlan, title: str = "", sample: str = "", operator: str = ""
     ) -> CaptureHeader:
         """Describe a capture of `plan` with this instrument as it is now."""
-        return CaptureHeader(
-            optics=optics_of(self.profile),
-            led_position_mm_l3=self.led_position_mm_l3,
-            led_na_l2=self.led_na_l2,
-            patterns_pl=plan.patterns_pl,
-            image_shape=self.camera.image_shape,
-            profile_toml=self.profile.toml_text,
-            title=title,
-            sample=sample,
-            operator=operator,
-            sample_z_um=self.profile.sample.z_um,
+        return make_header(
+            self.profile, plan, self.led_position_mm_l3, self.camera.image_shape, title, sample, operator
         )
 
-    def close(self) -> None:
-        """LEDs off, then let go of board and camera; never raises. End scan and live view before."""
-        try:
-            self.leds.off()
-        except LedArrayError as error:
-            _log.error("The LEDs may still be on: %s", error)
+    def close(self) -> LedArrayError | None:
+        """LEDs off, then let go of board and camera; never raises. End scan and live view before.
+
+        Returns
+        -------
+        What to tell the operator when the LEDs may still be on; None when all is well.
+        """
+        problem = _switch_off(self.leds)
         self.leds.close()
         self.camera.close()
         if self.simulated is not None:
             self.simulated.close()
+        return problem
 
 
-def optics_of(profile: Profile) -> Optics:
-    """Optics of the profile as a capture stores them."""
-    return Optics(
-        wavelength_um=profile.illumination.wavelength_um,
-        objective_na=profile.objective.na,
-        magnification=profile.objective.magnification,
-        camera_pixel_um=profile.camera.pixel_um * profile.camera.binning,
-        pixel_um=profile.pixel_um,
-        medium_index=profile.sample.medium_index,
-        camera_offset=profile.camera.offset_counts,
-        camera_gain_e=profile.camera.gain_e_per_count,
-        bit_depth=profile.camera.bit_depth,
-    )
+def _switch_off(leds: LedArray) -> LedArrayError | None:
+    """Switch the LEDs off; what to tell the operator when they may still be on."""
+    try:
+        leds.off()
+    except LedArrayError as error:
+        _log.error("The LEDs may still be on: %s", error)
+        return LedArrayError(f"The LEDs may still be on: {error.message}", error.remedy)
+    return None
 
 
 def open_instrument(
@@ -232,10 +222,8 @@ def open_instrument(
         if isinstance(error, OperatorError):
             on_check(check, False, str(error))
         if leds is not None:
-            try:
-                leds.off()
-            except LedArrayError as off_error:
-                _log.error("The LEDs may still be on: %s", off_error)
+            if problem := _switch_off(leds):
+                on_check("LEDs off", False, str(problem))
             leds.close()
         if camera is not None:
             camera.close()
@@ -340,22 +328,27 @@ class LiveView:
                     image_yx = instrument.camera.snap()
                 self._hand_over(image_yx)
         except OperatorError as error:
-            _log.error("Live view ended: %s", error)
-            if self._on_error is not None:
-                self._on_error(error)
+            self._tell_end(error)
+        except Exception as error:
+            _log.exception("unexpected error in the live view")
+            self._tell_end(
+                OperatorError(
+                    f"The live view ended by an unexpected error: {error!r}.",
+                    "Close the instrument and connect it again; please report it with the log.",
+                )
+            )
         finally:
             with instrument.turns.frame(timeout_s=0) as mine:  # a scan that has the LEDs switches them off itself
                 if mine:
-                    self._switch_off()
+                    _switch_off(instrument.leds)
+
+    def _tell_end(self, error: OperatorError) -> None:
+        _log.error("Live view ended: %s", error)
+        if self._on_error is not None:
+            self._on_error(error)
 
     def _hand_over(self, image_yx: NDArray[np.uint16]) -> None:
         try:
             self._on_image(image_yx)
         except Exception:
             _log.exception("live image not shown")
-
-    def _switch_off(self) -> None:
-        try:
-            self._instrument.leds.off()
-        except LedArrayError as error:
-            _log.error("The LEDs may still be on: %s", error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from acquisition.errors import OperatorError
+from gui.commands.end_signals import end_signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,33 +42,46 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 Title = Annotated[str, typer.Option(help="What this capture is, for the file.")]
 Sample = Annotated[str, typer.Option(help="What is on the stage, for the file.")]
 Operator = Annotated[str, typer.Option(help="Who you are, for the file.")]
-Seconds = Annotated[float, typer.Option("--max-seconds", min=1.0, help="Time limit of the fit, in seconds.")]
+
+
+def finite(value: float) -> float:
+    """Refuse what is no finite number; errors as `numbers`."""
+    if not math.isfinite(value):
+        raise OperatorError(f"{value} is no time limit.", "Give a number of seconds.")
+    return value
+
+
+Seconds = Annotated[
+    float, typer.Option("--max-seconds", min=1.0, callback=finite, help="Time limit of the fit, in seconds.")
+]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu or cuda.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")]
 
 
-def numbers(text: str, option: str, counts: tuple[int, ...] = ()) -> tuple[float, ...]:
-    """Read comma-separated numbers.
+def numbers(text: str, option: str, counts: tuple[int, ...] = (), example: str = "1,2,3") -> tuple[float, ...]:
+    """Read comma-separated numbers; `example` shows in the remedy what they look like.
 
     Raises
     ------
     OperatorError
-        Not numbers, or not as many as one of `counts` (empty: any number of them).
+        Not finite numbers, or not as many as one of `counts` (empty: any number of them).
     """
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if not values or (counts and len(values) not in counts):
+    if not values or not all(map(math.isfinite, values)) or (counts and len(values) not in counts):
         wanted = " or ".join(str(count) for count in counts)
         message = f"{option} is {text!r}, expected {f'{wanted} ' if wanted else ''}numbers separated by commas."
-        raise OperatorError(message, f"Write them like this: {option} 1,2,3")
+        raise OperatorError(message, f"Write them like this: {option} {example}")
     return values
 
 
-def whole_numbers(text: str, option: str, counts: tuple[int, ...] = (), least: int = 0) -> tuple[int, ...]:
+def whole_numbers(
+    text: str, option: str, counts: tuple[int, ...] = (), least: int = 0, example: str = "1,2,3"
+) -> tuple[int, ...]:
     """Read comma-separated whole numbers of at least `least`; errors as `numbers`."""
-    values = numbers(text, option, counts)
+    values = numbers(text, option, counts, example)
     wrong = [value for value in values if value != int(value) or value < least]
     if wrong:
         raise OperatorError(f"{option} holds {wrong[0]:g}.", f"Give whole numbers from {least} on.")
@@ -107,11 +122,22 @@ def window(
     log: logging.Handler = logging.StreamHandler() if verbose else logging.NullHandler()
     logging.basicConfig(level=logging.INFO, handlers=[log], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if version:
+        from importlib.metadata import PackageNotFoundError
         from importlib.metadata import version as installed_version
 
-        typer.echo(f"fieldscope {installed_version('fieldscope')}")
+        try:
+            typer.echo(f"fieldscope {installed_version('fieldscope')}")
+        except PackageNotFoundError:  # run from the source tree
+            typer.echo("fieldscope (not installed)")
         raise typer.Exit
-    if context.invoked_subcommand is None:
+    command = context.invoked_subcommand
+    if command is not None and (profile is not None or file is not None):
+        option = "--profile" if profile is not None else "--open"
+        raise OperatorError(
+            f"{option} before the command {command} is an option of the window, {command} would not see it.",
+            f"Write options after the command; `fieldscope {command} --help` tells those that it has.",
+        )
+    if command is None:
         from gui.app import main as open_window
 
         arguments = [*(["--profile", profile] if profile else []), *([str(file)] if file else [])]
@@ -153,8 +179,8 @@ def capture(
 ) -> None:
     """Scan the LEDs of a profile's plan into a capture file.
 
-    Each frame is on disk before the next one is exposed: nothing is lost if the program or the computer stops. Ctrl-C
-    ends the scan, keeps its frames and switches the LEDs off.
+    Each frame is stored before the next one is exposed: a program that is killed loses none of them, a computer that
+    stops those of the last second at most. Ctrl-C ends the scan, keeps its frames and switches the LEDs off.
 
     Example: `fieldscope capture --profile my_microscope.toml -o cells.h5 --sample "HeLa, day 2"`
     """
@@ -199,7 +225,9 @@ def reconstruct(
         Path | None,
         typer.Option("--output", "-o", help="Field file to write; else NAME.field.h5 in this folder.", metavar="FIELD"),
     ] = None,
-    model: Annotated[str, typer.Option(help="Forward model: born (weak scattering).")] = "born",
+    model: Annotated[
+        str, typer.Option(help="Forward model: born (weak scattering) or ssnp (strong scattering, slower).")
+    ] = "born",
     max_seconds: Seconds = 300.0,
     device: Device = "auto",
     hold_out: Annotated[
@@ -227,7 +255,7 @@ def reconstruct(
 
     if model not in get_args(ModelName):
         raise OperatorError(f"There is no model {model!r}.", f"Choose one of: {', '.join(get_args(ModelName))}.")
-    depths = None if z is None else numbers(z, "--z", (2,))
+    depths = None if z is None else numbers(z, "--z", (2,), "-6,6")
     if depths is not None and depths[0] >= depths[1]:
         message = f"--z goes from {depths[0]:g} to {depths[1]:g} um."
         raise OperatorError(message, "Give the smaller one first: z grows along the light.")
@@ -235,7 +263,7 @@ def reconstruct(
         model=model,  # type: ignore[arg-type]  # one of ModelName, as just checked
         max_seconds=max_seconds,
         device=device,
-        hold_out=() if hold_out is None else whole_numbers(hold_out, "--hold-out"),
+        hold_out=() if hold_out is None else whole_numbers(hold_out, "--hold-out", example="4,13"),
         z_um=None if depths is None else (depths[0], depths[1]),
         seed=seed,
     )
@@ -257,7 +285,7 @@ def export(
     """Sample a field into an OME-TIFF volume with physical sizes.
 
     A field is continuous: any number of voxels may be asked for. Channel 1 is the refractive index; there is a
-    channel 2, kappa, where the sample absorbs.
+    channel 2, kappa, where it exceeds 1 % of the largest difference of the index from the medium.
 
     Example: `fieldscope export cells.field.h5 -o cells.ome.tif --voxel-um 0.1`
     """
@@ -265,8 +293,8 @@ def export(
 
     if shape is not None and voxel_um is not None:
         raise OperatorError("--shape and --voxel-um are both given.", "Give one of them.")
-    counts = None if shape is None else whole_numbers(shape, "--shape", (3,), least=1)
-    sizes = None if voxel_um is None else numbers(voxel_um, "--voxel-um", (1, 3))
+    counts = None if shape is None else whole_numbers(shape, "--shape", (3,), 1, "64,256,256")
+    sizes = None if voxel_um is None else numbers(voxel_um, "--voxel-um", (1, 3), "0.1")
     if sizes is not None and min(sizes) <= 0:
         raise OperatorError(f"--voxel-um holds {min(sizes):g}.", "Give sizes above 0.")
     say(
@@ -299,7 +327,8 @@ def info(
 
 def main() -> NoReturn:
     """Run the command line; errors that the operator can cure are told with their remedy, exit code 2."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as cleanly as Ctrl-C
+    for number in end_signals():
+        signal.signal(number, signal.default_int_handler)  # ends as cleanly as Ctrl-C
     try:
         app()
     except OperatorError as error:

@@ -120,6 +120,7 @@ class IlluminateBoard:
         self._lock = threading.Lock()
         self._in_doubt = True  # a board that starts prints a page that ends like no reply
         self._sent_level: int | None = None
+        self._clears: bool | None = None  # whether a pattern replaces the one before (the firmware's autoclear)
         self._info: BoardInfo | None = None
 
     @property
@@ -142,7 +143,7 @@ class IlluminateBoard:
         """
         with self._lock:
             if self._in_doubt:
-                self._sent_level = None  # nor is it known what the board has kept
+                self._sent_level = self._clears = None  # nor is it known what the board has kept
             self._line.drain(quiet_s=0.1 if self._in_doubt else 0.0)
             self._in_doubt = True  # until a whole answer has come: a late one must not pass for the next one's
             self._line.write(line.encode("ascii") + b"\n")
@@ -193,7 +194,7 @@ class IlluminateBoard:
         if not old:
             self.command("machine")
         properties = self._ask_json("pp" if old else "pprops")
-        self.command("ac.1")
+        self._set_clears(True)
         try:
             self._info = BoardInfo(
                 name=str(properties["device_name"]),
@@ -264,14 +265,21 @@ class IlluminateBoard:
         if not groups:
             self.off()
             return
-        self._light(*groups[0])  # clears what was lit before
+        self._set_clears(True)  # an earlier pattern may have broken off
+        self._light(*groups[0])
         if len(groups) > 1:
-            self.command("ac.0")
+            self._set_clears(False)
             try:
                 for level, leds in groups[1:]:
                     self._light(level, leds)
             finally:
-                self.command("ac.1")
+                self._set_clears(True)
+
+    def _set_clears(self, clears: bool) -> None:
+        if self._in_doubt or clears != self._clears:
+            self._clears = None
+            self.command(f"ac.{clears:d}")
+            self._clears = clears
 
     def _light(self, level: int, leds: list[int]) -> None:
         if level != self._sent_level:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acquisition.capture import read_capture, read_truth
+from acquisition.capture import CaptureError, read_capture, read_header, read_truth
 from acquisition.errors import OperatorError
 from acquisition.profile import load_profile
 from gui.commands.progress import ProgressReport
 from gui.commands.reconstruct import tell_fit
-from gui.commands.scan import open_with_report, plan_of, run_scan
+from gui.commands.scan import opened_instrument, plan_of, run_scan
 from recon import messages
 from recon.client import ReconstructionProcess
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from recon.result import Field
 
 CAPTURE_NAME, FIELD_NAME, PICTURE_NAME, SUMMARY_NAME = "capture.h5", "cells.field.h5", "demo.png", "summary.json"
+TITLE = "demo"
+"""Of the capture: by it an earlier demo is known."""
 
 
 class Session:
@@ -108,7 +110,8 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     Raises
     ------
     OperatorError
-        There are files in it, and `overwrite` was not given; or it cannot be made.
+        There are files in it, and `overwrite` was not given; files of these names are there that no demo has left; or
+        it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,8 +121,28 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     if not overwrite and any(folder.iterdir()):
         message = f"There are files in {folder} already."
         raise OperatorError(message, "Choose another folder with --out, or add --overwrite.")
-    for name in (CAPTURE_NAME, f"{CAPTURE_NAME}.part", FIELD_NAME, PICTURE_NAME, SUMMARY_NAME):
-        (folder / name).unlink(missing_ok=True)
+    names = (CAPTURE_NAME, f"{CAPTURE_NAME}.part", FIELD_NAME, PICTURE_NAME, SUMMARY_NAME)
+    present = [folder / name for name in names if (folder / name).exists()]
+    if present and not _holds_demo(folder):
+        message = f"{present[0]} is not known to be of an earlier demo and is not overwritten."
+        raise OperatorError(message, "Choose another folder with --out, or move that file away.")
+    for path in present:
+        path.unlink()
+
+
+def _holds_demo(folder: Path) -> bool:
+    """Whether the capture in a folder, or else the summary, is one that a demo has written."""
+    for name in (CAPTURE_NAME, f"{CAPTURE_NAME}.part"):
+        if (folder / name).exists():
+            try:
+                return read_header(folder / name).title == TITLE
+            except CaptureError:
+                return False
+    try:
+        summary = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(summary, dict) and "first_volume_before_scan_end" in summary
 
 
 def _capture_and_reconstruct(
@@ -129,10 +152,9 @@ def _capture_and_reconstruct(
     session = Session(settings, report)
     session.process.start()  # imports torch while the instrument opens
     try:
-        instrument = open_with_report(profile, report)
-        try:
+        with opened_instrument(profile, report) as instrument:
             plan = plan_of(instrument)
-            header = instrument.capture_header(plan, title="demo", sample=f"phantom {profile.name}")
+            header = instrument.capture_header(plan, title=TITLE, sample=f"phantom {profile.name}")
             session.wait_for(messages.Ready)
             run = session.process.start_live(header, settings, CAPTURE_NAME)
             started_s = time.monotonic()
@@ -142,8 +164,6 @@ def _capture_and_reconstruct(
 
             path = run_scan(instrument, plan, folder / CAPTURE_NAME, header, report, pass_on, session.show)
             scan_s = time.monotonic() - started_s
-        finally:
-            instrument.close()
         session.process.frames_done(run, str(path))
         session.wait_for(messages.Finished)
         session.process.save(run, str(folder / FIELD_NAME))

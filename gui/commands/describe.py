@@ -14,17 +14,26 @@ from acquisition.profile import load_profile, shipped_profiles
 if TYPE_CHECKING:
     from pathlib import Path
 
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
 
 def describe(file: Path) -> dict[str, Any]:
     """What there is to know of a capture, a field or a profile (a file, or a shipped profile by name)."""
     if file.suffix == ".toml" or str(file) in shipped_profiles():
         return _profile(str(file))
+    if file.is_dir():
+        raise OperatorError(f"{file} is a folder.", "Name a file in it.")
     if not file.is_file():
         raise OperatorError(f"There is no file {file}.", "Check the name, and the folder you are in.")
     try:
         with h5py.File(file, "r", locking=False) as opened:
             schema = str(opened.attrs.get("schema"))
     except OSError as error:
+        if _begins_as_hdf5(file):
+            raise OperatorError(
+                f"{file} is a damaged or truncated HDF5 file: {error}.",
+                "Copy it again from where it was written, or take another copy.",
+            ) from error
         raise OperatorError(
             f"{file} is not a capture, a field or a hardware profile (it is neither HDF5 nor TOML).",
             "Choose a file that Fieldscope wrote: NAME.h5, NAME.field.h5, or a profile NAME.toml.",
@@ -32,6 +41,15 @@ def describe(file: Path) -> dict[str, Any]:
     if schema == "fieldscope-field":
         return _field(file)
     return _capture(file)
+
+
+def _begins_as_hdf5(file: Path) -> bool:
+    """Whether the first bytes are those of HDF5."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    except OSError as error:
+        raise OperatorError(f"{file} cannot be read: {error.strerror}.", "Check its permissions.") from error
 
 
 def _capture(file: Path) -> dict[str, Any]:

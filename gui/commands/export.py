@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from acquisition.errors import OperatorError
+from gui.commands.output_file import check_output
 from gui.commands.progress import ProgressReport
-from gui.commands.reconstruct import check_output
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 MAX_VOXELS = 2 * 10**9
 """A volume of more would take 16 GB of memory while it is sampled."""
+LEAST_ABSORPTION = 0.01
+"""Largest kappa, over the largest difference of n from the medium, up to which a sample counts as clear."""
 
 
 def shape_of_voxels(bounds_um: NDArray[np.float64], voxel_zyx_um: tuple[float, float, float]) -> tuple[int, int, int]:
@@ -35,9 +37,10 @@ def export(
 ) -> dict[str, Any]:
     """Sample the box of a field and write it; neither shape nor voxel: the grid on which it was reconstructed.
 
-    The first channel is the real part of n. A second one, kappa, is written where the sample absorbs.
+    The first channel is the real part of n. A second one, kappa, is written where it exceeds 1 % of the
+    largest difference of n from the medium.
     """
-    check_output(output, overwrite)
+    check_output(output, overwrite, field_path)
     with ProgressReport() as report:
         report.note(f"reading {field_path}")
         from recon import load_field
@@ -55,7 +58,8 @@ def export(
         report.note(f"sampling {shape[0]} x {shape[1]} x {shape[2]} voxels (z, y, x)")
         index_zyx = field.volume(shape)
         channels = {"refractive index": index_zyx.real}
-        if np.any(index_zyx.imag):
+        largest_dn = np.abs(index_zyx.real - field.medium_index).max()
+        if np.abs(index_zyx.imag).max() > LEAST_ABSORPTION * largest_dn:
             channels["kappa (absorption)"] = index_zyx.imag
         voxel_um = (field.bounds[1] - field.bounds[0]) / shape[::-1]
         _write_ome(output, channels, voxel_um)
@@ -72,26 +76,25 @@ def export(
 def _write_ome(output: Path, channels: dict[str, NDArray[np.float32]], voxel_um: NDArray[np.float64]) -> None:
     import tifffile
 
-    part = output.with_name(output.name + ".part")
     try:
-        tifffile.imwrite(
-            part,
-            np.stack(list(channels.values())).astype(np.float32, copy=False),
-            ome=True,
-            bigtiff=True,
-            photometric="minisblack",
-            compression=None,
-            metadata={
-                "axes": "CZYX",
-                "Name": output.name.split(".")[0],
-                "Channel": {"Name": list(channels)},
-                **{f"PhysicalSize{axis}": float(size) for axis, size in zip("XYZ", voxel_um, strict=True)},
-                **{f"PhysicalSize{axis}Unit": "µm" for axis in "XYZ"},
-            },
-        )
-        part.replace(output)
+        with tempfile.TemporaryDirectory(prefix=f"{output.name}.", suffix=".part", dir=output.parent) as folder:
+            part = Path(folder) / output.name
+            tifffile.imwrite(
+                part,
+                np.stack(list(channels.values())).astype(np.float32, copy=False),
+                ome=True,
+                bigtiff=True,
+                photometric="minisblack",
+                compression=None,
+                metadata={
+                    "axes": "CZYX",
+                    "Name": output.name.split(".")[0],
+                    "Channel": {"Name": list(channels)},
+                    **{f"PhysicalSize{axis}": float(size) for axis, size in zip("XYZ", voxel_um, strict=True)},
+                    **{f"PhysicalSize{axis}Unit": "µm" for axis in "XYZ"},
+                },
+            )
+            part.replace(output)
     except OSError as error:
-        message = f"{output} cannot be written: {error.strerror}."
+        message = f"{output} cannot be written: {error.strerror or error}."
         raise OperatorError(message, "Check the disk, or choose another name.") from error
-    finally:
-        part.unlink(missing_ok=True)

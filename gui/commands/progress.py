@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,7 +18,10 @@ LINE_INTERVAL_S = 0.5
 
 
 class ProgressReport:
-    """Tells how far the work is. A context manager; to be used from one thread."""
+    """Tells how far the work is. A context manager; to be used from one thread.
+
+    A terminal that has gone away stops no work: nobody reads, that is all.
+    """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -40,11 +44,13 @@ class ProgressReport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        with suppress(OSError):
+            self._bar.stop()
 
     def note(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text, markup=False)
+        with suppress(OSError):
+            self._console.print(text, markup=False)
 
     def update(self, label: str, done: float, total: float | None, text: str = "") -> None:
         """Tell how far the work called `label` is.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acquisition.errors import OperatorError
+from gui.commands.output_file import check_output
 from gui.commands.progress import ProgressReport
 from recon import messages
 
@@ -27,23 +26,6 @@ def free_field_name(capture: Path, folder: Path) -> Path:
     return path
 
 
-def check_output(path: Path, overwrite: bool) -> None:
-    """Refuse a name that cannot be written, before minutes of work go into it.
-
-    Raises
-    ------
-    OperatorError
-        The file exists, or its folder is missing or read-only.
-    """
-    if path.exists() and not overwrite:
-        raise OperatorError(f"{path} exists already.", "Choose another name with -o, or add --overwrite.")
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise OperatorError(f"There is no folder {folder}.", "Make it, or choose another name with -o.")
-    if not os.access(folder, os.W_OK):
-        raise OperatorError(f"The folder {folder} cannot be written.", "Choose another name with -o.")
-
-
 def tell_fit(event: Event, max_seconds: float, report: ProgressReport) -> None:
     """Show an event of a reconstruction on the progress report."""
     match event:
@@ -61,7 +43,7 @@ def tell_fit(event: Event, max_seconds: float, report: ProgressReport) -> None:
 def reconstruct(capture: Path, output: Path | None, settings: FitSettings, overwrite: bool) -> dict[str, Any]:
     """Reconstruct a capture and save the field; the figures, for the operator and for --json."""
     output = output or free_field_name(capture, Path())
-    check_output(output, overwrite)
+    check_output(output, overwrite, capture)
     with ProgressReport() as report:
         report.note(f"reading {capture}")
         # torch takes seconds to import: first show a sign of life.

@@ -7,12 +7,14 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from acquisition.capture import check_free_name
 from acquisition.errors import OperatorError
 from acquisition.importers import import_tiffs
-from acquisition.instrument import Instrument, open_instrument
+from acquisition.instrument import open_instrument
 from acquisition.plan import make_plan
 from acquisition.profile import load_profile
 from acquisition.scan import FinishReason, Scan, ScanState
+from gui.commands.end_signals import end_signals
 from gui.commands.progress import ProgressReport
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from acquisition.capture import CaptureHeader, Frame
+    from acquisition.instrument import Instrument
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
     from acquisition.scan import ScanStatus
@@ -28,13 +31,28 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 
 
-def open_with_report(profile: Profile, report: ProgressReport) -> Instrument:
-    """Open the devices of a profile and tell each check."""
+@contextmanager
+def opened_instrument(profile: Profile, report: ProgressReport) -> Iterator[Instrument]:
+    """Open the devices of a profile, tell each check, and close them again with the LEDs off.
+
+    Raises
+    ------
+    OperatorError
+        A check is fatal; or the LEDs may still be on at the end (only noted when another error passes).
+    """
 
     def tell(name: str, ok: bool, text: str) -> None:
         report.note(f"{'ok  ' if ok else 'BAD '} {name}: {text}")
 
-    return open_instrument(profile, on_check=tell)
+    instrument = open_instrument(profile, on_check=tell)
+    try:
+        yield instrument
+    except BaseException:
+        if problem := instrument.close():
+            report.note(str(problem))
+        raise
+    if problem := instrument.close():
+        raise problem
 
 
 def plan_of(instrument: Instrument) -> ExposurePlan:
@@ -68,7 +86,7 @@ def run_scan(
     Raises
     ------
     OperatorError
-        The scan failed; the message says where the frames are that were stored.
+        The scan failed, or the LEDs may still be on after it; the message says where the frames are that were stored.
     KeyboardInterrupt
         After the scan was cancelled and the LEDs are off.
     """
@@ -79,22 +97,27 @@ def run_scan(
             _follow(scan, report, on_wait)
         except BaseException:
             scan.cancel()
-            _follow(scan, report)
+            if message := scan.wait().message:
+                report.note(message)
             raise
     status = scan.wait()
+    assert status.reason is not None, "a finished scan has a reason"
     if status.reason is FinishReason.CANCELLED:
-        report.note(f"cancelled after {status.frames_done} of {status.frames_total} frames, LEDs off: {status.path}")
+        off = "" if status.message else ", LEDs off"
+        report.note(f"cancelled after {status.frames_done} of {status.frames_total} frames{off}: {status.path}")
+    if status.message or status.path is None:
+        ended = {FinishReason.COMPLETE: "is complete, but", FinishReason.CANCELLED: "was cancelled, but"}
+        stored = f" (its frames are in {status.path})" if status.path else ""
+        words = ended.get(status.reason, "failed")
+        raise OperatorError(f"The scan {words}{stored}: {status.message}")  # the message ends with its remedy
     if signals:
         raise KeyboardInterrupt
-    if status.reason is not FinishReason.COMPLETE or status.path is None:
-        stored = f" (its frames are in {status.path})" if status.path else ""
-        raise OperatorError(f"The scan failed{stored}: {status.message}")  # the message ends with its remedy
     return status.path
 
 
 @contextmanager
 def _cancelled_by_signals(scan: Scan) -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM cancel the scan; the numbers of those that came.
+    """Let Ctrl-C and what else ends a program cancel the scan; the numbers of those that came.
 
     An exception in the middle of anything could get lost, or leave the program before the scan has ended (before Python
     3.13, one within `Thread.join` marks a running thread as ended); so nothing is raised here.
@@ -106,7 +129,7 @@ def _cancelled_by_signals(scan: Scan) -> Iterator[list[int]]:
             scan.cancel()
         came.append(number)
 
-    before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, cancel) for number in end_signals()}
     try:
         yield came
     finally:
@@ -133,14 +156,11 @@ def _tell(status: ScanStatus, report: ProgressReport) -> None:
 def capture(profile_name: str, output: Path, title: str, sample: str, operator: str) -> dict[str, Any]:
     """Scan with a profile's default plan into a capture file; what happened, for the operator and for --json."""
     profile = load_profile(profile_name)
-    with ProgressReport() as report:
-        instrument = open_with_report(profile, report)
-        try:
-            plan = plan_of(instrument)
-            header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
-            path = run_scan(instrument, plan, output, header, report)
-        finally:
-            instrument.close()
+    check_free_name(output)
+    with ProgressReport() as report, opened_instrument(profile, report) as instrument:
+        plan = plan_of(instrument)
+        header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
+        path = run_scan(instrument, plan, output, header, report)
     return {
         "capture": str(path),
         "profile": profile.name,

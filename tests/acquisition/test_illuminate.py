@@ -221,3 +221,27 @@ def test_replies_are_cut_alike_wherever_the_chunks_end(replies: list[tuple[str, 
         start += size
     assert found == [reply for _, reply in replies]
     assert reader.pending == b""
+
+
+def test_a_broken_off_pattern_leaves_nothing_of_itself(
+    board: IlluminateBoard, emulator: IlluminateEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the board clears before a pattern is in doubt when one of several levels has broken off."""
+    board.identify()
+    real = board.command
+
+    def lost(line: str) -> str:
+        raise LedArrayError("the line is lost")
+
+    def only_until_ac0(line: str) -> str:
+        text = real(line)
+        if line == "ac.0":
+            monkeypatch.setattr(board, "command", lost)
+        return text
+
+    monkeypatch.setattr(board, "command", only_until_ac0)
+    with pytest.raises(LedArrayError, match="lost"):
+        board.show(np.linspace(0, 1, 400, dtype=np.float32).round(1))
+    monkeypatch.setattr(board, "command", real)
+    board.show(np.eye(400, dtype=np.float32)[7])
+    assert np.count_nonzero(emulator.brightness()) == 1

@@ -226,3 +226,25 @@ def test_read_tiff_is_what_was_written(tmp_path: Path) -> None:
     image = make_images(1)[0]
     tifffile.imwrite(tmp_path / "a.tif", image, compression="zlib")
     assert np.array_equal(read_tiff(tmp_path / "a.tif"), image)
+
+
+def test_a_file_that_appears_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    output = tmp_path / "a.h5"
+    folder = write_images(tmp_path / "images", make_images())
+
+    def appear(done: int, total: int) -> None:
+        output.write_text("somebody else's")
+
+    def appear_and_fail(done: int, total: int) -> None:
+        appear(done, total)
+        raise RuntimeError("window closed")
+
+    with pytest.raises(RuntimeError):
+        import_tiffs(folder, small_profile(), output, on_progress=appear_and_fail)
+    assert output.read_text() == "somebody else's"
+    assert not part_path(output).exists()
+    output.unlink()
+    with pytest.raises(CaptureError, match="appeared"):
+        import_tiffs(folder, small_profile(), output, on_progress=appear)
+    assert output.read_text() == "somebody else's"
+    assert len(read_capture(part_path(output)).images_nyx) == 12

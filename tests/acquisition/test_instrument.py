@@ -158,6 +158,26 @@ def test_live_view_pauses_for_a_scan_and_takes_up_its_light_again(
     live.stop()
 
 
+def test_live_view_tells_an_unexpected_end(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[OperatorError] = []
+    live = LiveView(instrument, lambda image: None, errors.append)
+    monkeypatch.setattr(instrument.camera, "snap", lambda: 1 / 0)
+    live.start()
+    wait_until(lambda: bool(errors))
+    assert "ZeroDivisionError" in errors[0].message
+    assert errors[0].remedy
+    assert live.stop(5)
+
+
+def test_close_tells_when_the_leds_may_be_on(small_profile: Profile) -> None:
+    instrument = open_instrument(small_profile)
+    assert instrument.simulated is not None
+    instrument.simulated.board.inject(BoardFault.UNPLUG)
+    problem = instrument.close()
+    assert problem is not None
+    assert "may still be on" in problem.message
+
+
 def test_live_view_tells_why_it_ended(instrument: Instrument) -> None:
     errors: list[OperatorError] = []
     live = LiveView(instrument, lambda image: None, errors.append)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
 
-from acquisition.capture import CaptureHeader, CaptureWriter, Frame, Optics
+from acquisition.capture import CaptureHeader, CaptureWriter, Frame, Optics, read_capture
 from acquisition.errors import OperatorError
 from gui.cli import numbers, whole_numbers
-from gui.commands.demo import prepare_folder
+from gui.commands.demo import SUMMARY_NAME, TITLE, prepare_folder
+from gui.commands.output_file import check_output
 from gui.commands.reconstruct import free_field_name
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +104,11 @@ def test_every_command_explains_itself_with_an_example(command):
         (["reconstruct", "a.h5", "--model", "exact"], ["exact", "born"]),
         (["export", "a.field.h5", "-o", "x.tif", "--shape", "1,2"], ["--shape", "3 numbers"]),
         (["demo", "--out", "out", "-p", "aidt_ring24"], ["aidt_ring24", "simulat"]),
+        (["--profile", "simulated", "capture", "-o", "x.h5"], ["--profile", "capture --help"]),
+        (["reconstruct", "a.h5", "--z", "nan,5"], ["nan,5", "--z -6,6"]),
+        (["reconstruct", "a.h5", "--max-seconds", "nan"], ["--max-seconds"]),
+        (["reconstruct", "a.h5", "--max-seconds", "inf"], ["inf", "Remedy"]),
+        (["info", "."], ["is a folder"]),
     ],
 )
 def test_mistakes_are_told_with_a_remedy(arguments, said, tmp_path):
@@ -132,6 +141,91 @@ def test_info_of_something_else(tmp_path):
     result = fieldscope("info", tmp_path / "notes.txt")
     assert result.returncode == 2
     assert "notes.txt" in result.stderr
+
+
+def test_info_of_a_truncated_capture(capture):
+    capture.write_bytes(capture.read_bytes()[:3000])
+    result = fieldscope("info", capture)
+    assert result.returncode == 2
+    assert "truncated" in result.stderr
+
+
+def test_version_answers():
+    assert fieldscope("--version").stdout.startswith("fieldscope ")
+
+
+def test_measured_data_are_never_overwritten(capture, tmp_path):
+    before = capture.read_bytes()
+    other = tmp_path / "other.h5"
+    shutil.copy(capture, other)
+    for output in (capture, other):
+        result = fieldscope("reconstruct", capture, "-o", output, "--overwrite")
+        assert result.returncode == 2
+        assert "Remedy" in result.stderr
+        assert output.read_bytes() == before
+    field = tmp_path / "a.field.h5"
+    field.write_text("a field")
+    linked = tmp_path / "link.tif"
+    linked.symlink_to(field)
+    with pytest.raises(OperatorError, match="made from"):
+        check_output(linked, True, field)
+    with pytest.raises(OperatorError, match="is a folder"):
+        check_output(tmp_path, True, field)
+    check_output(field, True, capture)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.field.h5", "link.tif", "noise.h5", "other.h5"]
+
+
+def test_capture_refuses_a_taken_name_before_it_opens_the_devices(capture):
+    result = fieldscope("capture", "-o", capture)
+    assert result.returncode == 2
+    assert "exists already" in result.stderr
+    assert "LED board" not in result.stderr
+
+
+SCAN_WITH_DEAD_BOARD = """
+import sys
+import acquisition.led_array.illuminate as illuminate
+from acquisition.led_array.protocol import LedArrayError
+real = illuminate.IlluminateBoard.off
+def off(self):
+    if sys._getframe(1).f_code.co_name in {callers}:
+        raise LedArrayError("board silent", "unplug it")
+    real(self)
+illuminate.IlluminateBoard.off = off
+sys.argv = ["fieldscope", "capture", "-o", "a.h5"]
+from gui.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("callers", [("_scan",), ("_switch_off",)])
+def test_leds_that_may_still_be_on_are_told(callers, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", SCAN_WITH_DEAD_BOARD.format(callers=callers)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2, result.stderr
+    assert "may still be on" in result.stderr
+    assert "unplug it" in result.stderr
+    assert "LEDs off" not in result.stderr
+    assert read_capture(tmp_path / "a.h5").status == "complete"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal here")
+def test_a_terminal_that_goes_away_ends_the_scan_properly(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gui.cli", "capture", "-o", "a.h5"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    heard = ""
+    while "frames stored" not in heard and process.poll() is None:
+        heard = process.stderr.readline()
+    process.send_signal(signal.SIGHUP)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert "LEDs off" in rest
+    assert read_capture(tmp_path / "a.h5").status == "aborted"
 
 
 def test_reconstruct_and_export(capture, tmp_path):
@@ -230,9 +324,22 @@ def test_demo_folder_is_never_emptied_of_other_things(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(OperatorError, match="--overwrite"):
         prepare_folder(tmp_path, overwrite=False)
-    (tmp_path / "capture.h5").write_text("of an earlier demo")
+    prepare_folder(tmp_path, overwrite=True)
+    (tmp_path / SUMMARY_NAME).write_text('{"first_volume_before_scan_end": true}')
+    (tmp_path / "demo.png").touch()
     prepare_folder(tmp_path, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_demo_replaces_only_a_capture_of_a_demo(capture, tmp_path):
+    mine = tmp_path / "capture.h5"
+    capture.rename(mine)
+    with pytest.raises(OperatorError, match="earlier demo"):
+        prepare_folder(tmp_path, overwrite=True)
+    with h5py.File(mine, "r+") as file:
+        file["entry"].attrs["title"] = TITLE
+    prepare_folder(tmp_path, overwrite=True)
+    assert not mine.exists()
 
 
 def test_field_names(tmp_path):

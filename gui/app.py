@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from acquisition.errors import OperatorError
+from gui.commands.end_signals import end_signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
 
 log = logging.getLogger(__name__)
+
+DARK_WITHIN_S = 5.0
+"""Two silences of the LED board: of the command it may be busy with, and of the last one."""
 
 
 def check_versions(python: tuple[int, ...], pyside: tuple[int, ...]) -> None:
@@ -88,6 +92,12 @@ def install_exception_hooks(window: MainWindow) -> None:
 
     sys.excepthook = hook
     threading.excepthook = thread_hook
+
+
+def close_on_signals(window: MainWindow) -> None:
+    """End in good order on Ctrl+C, on a polite kill, and when the terminal is closed."""
+    for number in end_signals():
+        signal.signal(number, lambda *_: window.close())
 
 
 def _log_qt_messages() -> None:
@@ -156,8 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     window = MainWindow(settings, settings_path(), InstrumentService(), ReconBridge(), handler)
     install_exception_hooks(window)
     window.ended.connect(application.quit)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: window.close())
+    close_on_signals(window)
     window.show()
     window.bridge.start()
     if arguments.file is not None:
@@ -166,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     code = application.exec()
     logging.getLogger().removeHandler(handler)
     if not (window.service.is_stopped and window.bridge.is_stopped):
+        window.service.darken().join(DARK_WITHIN_S)
         logging.shutdown()
         os._exit(code)  # a driver that never answers holds its thread; nothing is left to be saved
     return code

@@ -16,7 +16,10 @@ from recon.messages import Finished, FitProgress, FitSettings
 if TYPE_CHECKING:
     from PySide6.QtGui import QAction
 
+    from recon.messages import ModelName
+
 DEVICES = {"auto": "best device", "cpu": "CPU", "cuda": "GPU (CUDA)"}
+MODELS: dict[ModelName, str] = {"born": "Weak scattering (Born)", "ssnp": "Strong scattering (SSNP)"}
 
 
 class FitPanel(Section):
@@ -30,7 +33,7 @@ class FitPanel(Section):
         self._held_out: list[float] = []
         self.detail = hint("The volume forms while frames arrive.")
         self.detail.setObjectName("fit_detail")
-        self.figures = {name: QLabel("–") for name in ("Unseen-LED error", "Time left")}
+        self.figures = {name: QLabel("–") for name in ("Held-out error", "Time left")}
         row = QHBoxLayout()
         for name, figure in self.figures.items():
             figure.setProperty("role", "figure")
@@ -41,15 +44,15 @@ class FitPanel(Section):
             column.addWidget(figure)
             column.addWidget(hint(name))
             row.addLayout(column, 1)
-        self.figures["Unseen-LED error"].setToolTip(
-            "How well the volume predicts the images of LEDs that the fit never saw:\n"
+        self.figures["Held-out error"].setToolTip(
+            "How well the volume predicts the images of LEDs that were kept from the fit:\n"
             "norm of the difference over norm of the image contrast. 0 is perfect, 1 says nothing."
         )
         self.graph = self._make_graph()
         self.seconds = QSpinBox()
         self.seconds.setObjectName("max_seconds")
         self.seconds.setAccessibleName("Time limit of the fit")
-        self.seconds.setToolTip("The fit also ends by itself when the unseen-LED error no longer falls")
+        self.seconds.setToolTip("The fit also ends by itself when the held-out error no longer falls")
         self.seconds.setRange(5, 86400)
         self.seconds.setPrefix("at most ")
         self.seconds.setSuffix(" s")
@@ -58,9 +61,16 @@ class FitPanel(Section):
         self.device.setAccessibleName("Device that computes")
         for key, text in DEVICES.items():
             self.device.addItem(text, key)
-        settings = QHBoxLayout()
-        settings.addWidget(self.seconds, 1)
-        settings.addWidget(self.device, 1)
+        self.model = QComboBox()
+        self.model.setObjectName("model")
+        self.model.setAccessibleName("Model of the light in the sample")
+        self.model.setToolTip("SSNP for cells with Δn above about 0.01: light scatters more than once; slower")
+        for model, text in MODELS.items():
+            self.model.addItem(text, model)
+        settings = QGridLayout()
+        settings.addWidget(self.seconds, 0, 0)
+        settings.addWidget(self.device, 0, 1)
+        settings.addWidget(self.model, 1, 0, 1, 2)
         self.finish_button = button_for(finish, primary=True)
         self.discard_button = button_for(discard)
         self.save_button = button_for(save)
@@ -82,7 +92,7 @@ class FitPanel(Section):
     def _make_graph(self) -> pg.PlotWidget:
         graph = pg.PlotWidget(background=None)
         graph.setObjectName("fit_curves")
-        graph.setAccessibleName("Loss and unseen-LED error over time")
+        graph.setAccessibleName("Loss and held-out error over time")
         graph.setMinimumHeight(96)
         graph.setMaximumHeight(300)
         graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # its hint is 640 × 480
@@ -99,7 +109,7 @@ class FitPanel(Section):
         graph.setLabel("bottom", "s", color=theme.MUTED)
         legend = graph.addLegend(offset=(-4, 4), labelTextColor=theme.MUTED, labelTextSize="8pt")
         legend.setScale(0.9)
-        self.held_curve = graph.plot(pen=pg.mkPen(theme.ACCENT, width=2), name="unseen LEDs")
+        self.held_curve = graph.plot(pen=pg.mkPen(theme.ACCENT, width=2), name="held-out error")
         # The loss has a scale of its own, logarithmic and without figures: only its fall says something.
         self._loss_box = pg.ViewBox(enableMouse=False, enableMenu=False)
         graph.scene().addItem(self._loss_box)
@@ -112,7 +122,11 @@ class FitPanel(Section):
 
     def settings(self) -> FitSettings:
         """What the operator chose for the next fit."""
-        return FitSettings(max_seconds=float(self.seconds.value()), device=str(self.device.currentData()))
+        return FitSettings(
+            model=self.model.currentData(),
+            max_seconds=float(self.seconds.value()),
+            device=str(self.device.currentData()),
+        )
 
     def begin(self, detail: str) -> None:
         """Clear figures and curves for a new run."""
@@ -133,7 +147,7 @@ class FitPanel(Section):
             if not self._held_out or held_out != self._held_out[-1]:
                 self._held_times_s.append(progress.elapsed_s)
                 self._held_out.append(held_out)
-            self.figures["Unseen-LED error"].setText(f"{held_out:.3f}")
+            self.figures["Held-out error"].setText(f"{held_out:.3f}")
         if progress.eta_s is not None:
             self.figures["Time left"].setText(duration_text(progress.eta_s))
         self.detail.setText(
@@ -145,7 +159,7 @@ class FitPanel(Section):
     def show_finished(self, finished: Finished) -> None:
         """Show the result."""
         if finished.held_out_error is not None:
-            self.figures["Unseen-LED error"].setText(f"{finished.held_out_error:.3f}")
+            self.figures["Held-out error"].setText(f"{finished.held_out_error:.3f}")
         self.figures["Time left"].setText("done")
         self.detail.setText(
             f"{finished.reason}: {finished.steps} steps in {duration_text(finished.elapsed_s)},"

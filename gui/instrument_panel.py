@@ -126,9 +126,12 @@ class InstrumentPanel(Section):
         self.fault_text.setText("<br>".join(part for part in parts if part))
         self.fault.show()
 
+    def lock_profile(self, locked: bool) -> None:
+        """Keep the profile from being changed from connecting on, until the instrument is released."""
+        self.profile.setEnabled(not locked)
+
     def set_connected(self, connected: bool) -> None:
         """Offer to connect or to disconnect."""
         self.connect_button.setVisible(not connected)
         self.disconnect_button.setVisible(connected)
-        self.profile.setEnabled(not connected)
         self.description.setVisible(not connected)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FRAME_IN_HAND_S = 0.5
+"""On closing, a scan may have its light so long to finish a frame; without light the frame would be stored dark."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -148,28 +151,62 @@ class InstrumentService(QObject):
         self._jobs.put(self._release)
 
     def _release(self) -> None:
-        instrument, self.instrument = self.instrument, None
         try:
             self._stop_live()
         finally:
-            if instrument is not None:
-                instrument.close()
+            if self.instrument is not None:
+                problem = self.instrument.close()
+                self.instrument = None  # not before: until it is closed, `darken` must reach it
                 self.released.emit()
+                if problem is not None:
+                    self.problem.emit(problem.message, problem.remedy)
 
     def shut_down(self) -> None:
         """Cancel the scan, darken and release the instrument, end the worker; `is_stopped` tells when it is done."""
         self._closing = True
-        scan = self._scan
+        scan, live = self._scan, self._live
         if scan is not None:
             scan.cancel()
+        if live is not None:
+            live.stop(0)
+        darkening = self.darken()
 
         def finish() -> None:
             if scan is not None:
                 scan.wait()
+            darkening.join()
             self._release()
 
         self._jobs.put(finish)
         self._jobs.put(None)
+
+    def darken(self) -> threading.Thread:
+        """Switch the LEDs off without waiting for the camera, which may expose for long or never answer.
+
+        Works on a thread of its own, which is returned: the board's commands take turns by themselves. The frame in
+        hand of a scan may be short enough to be finished in its own light.
+        """
+        instrument, scan = self.instrument, self._scan
+
+        def off() -> None:
+            if instrument is None:
+                return
+            if scan is not None:
+                scan.wait(FRAME_IN_HAND_S)
+            try:
+                instrument.leds.off()
+            except OperatorError as error:
+                log.error("The LEDs may still be on: %s", error)
+
+        thread = threading.Thread(target=off, name="LEDs off", daemon=True)
+        thread.start()
+        return thread
+
+    @property
+    def longest_exposure_s(self) -> float:
+        """How long the frame in hand may take, in seconds; 0 without an instrument."""
+        instrument = self.instrument
+        return 0.0 if instrument is None else instrument.profile.camera.exposure_ms.max / 1000
 
     @property
     def is_stopped(self) -> bool:

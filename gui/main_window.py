@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from gui.fit_panel import FitPanel
 from gui.instrument_panel import InstrumentPanel
 from gui.live_panel import LivePanel
 from gui.messages import LogPanel, MessageBar, WindowLogHandler
+from gui.panels import Panels
 from gui.section import Column
 from gui.settings import WindowSettings, captures_folder, save_settings
 from gui.slices_panel import SlicesPanel
@@ -46,20 +46,7 @@ log = logging.getLogger(__name__)
 
 COLUMN_PX = 340
 END_WITHIN_S = 8.0
-"""A camera driver that never answers does not keep the window longer than this."""
-
-
-@dataclass(frozen=True)
-class Panels:
-    """The parts of the window that the workflow writes to."""
-
-    instrument: InstrumentPanel
-    acquire: AcquirePanel
-    fit: FitPanel
-    live: LivePanel
-    slices: SlicesPanel
-    message: MessageBar
-    device: QLabel
+"""A camera driver that never answers does not keep the program longer than this beyond its longest exposure."""
 
 
 class MainWindow(QMainWindow):
@@ -195,6 +182,7 @@ class MainWindow(QMainWindow):
         self.panels.slices.contrast.choose_map(self.settings.colour_map)
         self.panels.fit.seconds.setValue(int(self.settings.max_seconds))
         self.panels.fit.device.setCurrentIndex(max(0, self.panels.fit.device.findData(self.settings.device)))
+        self.panels.fit.model.setCurrentIndex(max(0, self.panels.fit.model.findData(self.settings.model)))
         self.panels.acquire.set_folder(self.workflow.folder)
         self.actions_by_key["live"].setChecked(True)
         self.workflow.choose_profile(self.settings.profile)
@@ -214,7 +202,7 @@ class MainWindow(QMainWindow):
             "finish_fit": bridge.fitting and bridge.has_field and not bridge.is_lost,
             "cancel_fit": bridge.fitting and not bridge.is_lost,
             "fit_again": flow.capture_path is not None and not scanning,
-            "save_field": bridge.has_field and not bridge.fitting and not bridge.is_lost,
+            "save_field": bridge.has_field and not bridge.is_lost,
             "open_capture": not scanning,
             "open_field": not scanning,
         }
@@ -303,7 +291,7 @@ class MainWindow(QMainWindow):
         assert self._closing_since_s is not None
         quiet = self.service.is_stopped and self.bridge.is_stopped
         took_s = time.monotonic() - self._closing_since_s
-        if not quiet and took_s < END_WITHIN_S:
+        if not quiet and took_s < END_WITHIN_S + self.service.longest_exposure_s:
             return
         self._end_timer.stop()
         if quiet:
@@ -317,5 +305,6 @@ class MainWindow(QMainWindow):
         self.settings.colour_map = self.panels.slices.contrast.map.currentText()
         self.settings.max_seconds = float(self.panels.fit.seconds.value())
         self.settings.device = str(self.panels.fit.device.currentData())
+        self.settings.model = self.panels.fit.model.currentData()
         self.settings.geometry_hex = bytes(self.saveGeometry().toHex().data()).decode()
         save_settings(self.settings, self._settings_file)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from recon.messages import ModelName  # noqa: TC001 - pydantic reads it when the program runs
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -35,6 +37,7 @@ class WindowSettings(BaseModel):
     colour_map: str = "inferno"
     max_seconds: float = Field(default=300.0, ge=5.0, le=86400.0)
     device: str = "auto"
+    model: ModelName = "born"
     geometry_hex: str = ""
     """Qt's description of size and place of the window, hexadecimal."""
 

@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, Signal
 from acquisition.plan import DARK, ExposurePlan, PlanError, make_plan
 from acquisition.profile import Profile, ProfileError, load_profile
 from acquisition.scan import FinishReason, ScanState, ScanStatus
+from gui.scan_time import ScanTime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,14 +27,11 @@ if TYPE_CHECKING:
     from acquisition.errors import OperatorError
     from acquisition.instrument import Instrument
     from gui.instrument_service import InstrumentService
-    from gui.main_window import Panels
+    from gui.panels import Panels
     from gui.recon_bridge import ReconBridge
     from recon.messages import Failed, FieldReady, Finished, FitProgress, Notice, Phase, Ready, Saved
 
 log = logging.getLogger(__name__)
-
-READOUT_MS = 30.0
-"""What a frame takes beyond settling and exposing, until a scan has shown it; for the estimate alone."""
 
 
 def capture_name(sample: str, now: datetime) -> str:
@@ -60,7 +58,7 @@ class Workflow(QObject):
         self._live_run: int | None = None
         self._reconstruct_again: Path | None = None
         self._live_wanted = True
-        self._readout_ms = READOUT_MS
+        self._scan_time: ScanTime | None = None
         panels.acquire.plan_edited.connect(self.make_plan)
         panels.live.exposure_chosen.connect(service.set_exposure)
         panels.live.light_chosen.connect(self._light)
@@ -88,7 +86,12 @@ class Workflow(QObject):
     # --- instrument ---------------------------------------------------------------------------------------------------
 
     def choose_profile(self, name: str) -> None:
-        """Load a profile by name or path; a wrong one is told with all its faults, and the last one stays."""
+        """Load a profile by name or path; a wrong one is told with all its faults, and the last one stays.
+
+        Nothing is changed from connecting on: the profile describes the instrument that is open.
+        """
+        if self.connecting or self.instrument is not None:
+            return
         try:
             profile = load_profile(name)
         except ProfileError as error:
@@ -111,6 +114,7 @@ class Workflow(QObject):
         if self.profile is None:
             return
         self.connecting = True
+        self.panels.instrument.lock_profile(True)
         self.panels.instrument.clear_checks()
         self.panels.instrument.say("connecting…", "busy")
         self.service.open(self.profile)
@@ -122,13 +126,14 @@ class Workflow(QObject):
         self.service.release()
 
     def _opened(self, instrument: Instrument) -> None:
-        assert self.profile is not None
         self.connecting, self.instrument = False, instrument
-        limits = self.profile.camera.exposure_ms
+        self._scan_time = ScanTime(instrument)
+        profile = instrument.profile
+        limits = profile.camera.exposure_ms
         self.panels.instrument.set_connected(True)
         self.panels.instrument.say("connected", "good")
         self.panels.live.set_instrument(
-            instrument.led_na_l2, self.profile.objective.na, (limits.min, limits.max, limits.default)
+            instrument.led_na_l2, profile.objective.na, (limits.min, limits.max, limits.default)
         )
         self.panels.acquire.set_connected(True)
         self.make_plan()
@@ -138,6 +143,7 @@ class Workflow(QObject):
 
     def _open_failed(self, error: OperatorError) -> None:
         self.connecting = False
+        self.panels.instrument.lock_profile(False)
         self.panels.instrument.say("connection failed", "bad")
         self.panels.instrument.show_fault(error.message, error.remedy)
         self.changed.emit()
@@ -145,6 +151,7 @@ class Workflow(QObject):
     def _released(self) -> None:
         self.instrument, self.plan = None, None
         self.panels.instrument.set_connected(False)
+        self.panels.instrument.lock_profile(False)
         self.panels.instrument.clear_checks()
         self.panels.instrument.say("not connected")
         self.panels.live.set_connected(False)
@@ -182,22 +189,20 @@ class Workflow(QObject):
 
     def make_plan(self) -> None:
         """Plan what the operator chose and tell what it means."""
-        if self.instrument is None or self.profile is None:
+        if self.instrument is None or self._scan_time is None:
             return
-        acquire = self.panels.acquire
-        settings = self.profile.plan.model_copy(
+        acquire, profile = self.panels.acquire, self.instrument.profile
+        settings = profile.plan.model_copy(
             update={"exposure_ms": acquire.exposure.value(), "every": acquire.every.value()}
         )
         try:
-            plan = make_plan(
-                settings, self.instrument.led_na_l2, self.profile.objective.na, self.profile.led_board.settle_ms
-            )
+            plan = make_plan(settings, self.instrument.led_na_l2, profile.objective.na, profile.led_board.settle_ms)
         except PlanError as error:
             self.plan = None
             acquire.show_fault(error.message, error.remedy)
         else:
             self.plan = plan
-            acquire.show_plan(plan, plan.duration_s(self._readout_ms), int((plan.order_n == DARK).sum()))
+            acquire.show_plan(plan, self._scan_time.estimate_s(plan), int((plan.order_n == DARK).sum()))
             self.panels.live.pupil.set_planned(plan.patterns_pl.max(axis=0) > 0)
         self.changed.emit()
 
@@ -256,23 +261,30 @@ class Workflow(QObject):
         acquire.set_scanning(False)
         acquire.bar.setValue(status.frames_done)
         complete = status.reason is FinishReason.COMPLETE
+        failed = status.reason is FinishReason.FAILED
         if complete:
-            self._learn_readout(status)
-            acquire.say(f"{status.frames_done} frames stored", "good")
+            if self._scan_time is not None and self.plan is not None:
+                self._scan_time.learn(self.plan, status.elapsed_s)
+                self.make_plan()
+            acquire.say(f"{status.frames_done} frames stored", "warn" if status.message else "good")
         elif status.reason is FinishReason.CANCELLED:
             acquire.say(f"cancelled, {status.frames_done} frames kept", "warn")
         else:
             acquire.say("failed", "bad")
+        if status.message or failed:  # LEDs that stay on are told after a complete scan as well
             self.panels.message.tell(
                 status.message or "The acquisition failed.", f"{status.frames_done} frames are kept in {path}."
             )
         log.info("acquisition ended: %s", acquire.state.text())
         if self._live_run is not None and self._live_run == self.bridge.run:
-            self.bridge.frames_done(path)
-            if not complete and self.bridge.has_field:
-                self.bridge.finish_now()
-            elif not complete:
+            if failed:
+                self.discard_fit("Discarded: the acquisition failed, and its frames may not belong to their LEDs.")
+            elif not complete and not self.bridge.has_field:
                 self.discard_fit()
+            else:
+                self.bridge.frames_done(path)
+                if not complete:
+                    self.bridge.finish_now()
         elif complete and self._reconstruct_again is not None and path is not None:
             self.reconstruct(path)
         self._live_run = None
@@ -280,13 +292,6 @@ class Workflow(QObject):
         self.panels.live.pupil.set_lit(self.panels.live.chosen_light() if self._live_wanted else None)
         self.panels.live.expect(frames=self._live_wanted)
         self.changed.emit()
-
-    def _learn_readout(self, status: ScanStatus) -> None:
-        """Take the next estimate from the scan that has just ended."""
-        if self.plan is not None:
-            frame_ms = 1000 * status.elapsed_s / max(1, status.frames_done)
-            self._readout_ms = max(0.0, frame_ms - self.plan.exposure_ms - self.plan.settle_ms)
-            self.make_plan()
 
     # --- reconstruction -----------------------------------------------------------------------------------------------
 
@@ -318,11 +323,11 @@ class Workflow(QObject):
         self.panels.fit.say("finishing…", "busy")
         self.bridge.finish_now()
 
-    def discard_fit(self) -> None:
+    def discard_fit(self, why: str = "Discarded. The capture is kept: F8 reconstructs it again.") -> None:
         """Stop fitting and discard the field."""
         self.bridge.cancel()
         self.panels.slices.clear()
-        self.panels.fit.begin("Discarded. The capture is kept: F8 reconstructs it again.")
+        self.panels.fit.begin(why)
         self.panels.fit.say("discarded")
         self.changed.emit()
 

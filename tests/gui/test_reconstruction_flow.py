@@ -42,7 +42,7 @@ def run(window: MainWindow, qtbot) -> int:
 
 def test_progress_is_shown(window: MainWindow, run: int, qtbot) -> None:
     fake(window).tell(progress(run, 2))
-    qtbot.waitUntil(lambda: window.panels.fit.figures["Unseen-LED error"].text() == "0.250")
+    qtbot.waitUntil(lambda: window.panels.fit.figures["Held-out error"].text() == "0.250")
     assert window.panels.fit.figures["Time left"].text() == "20 s"
     assert window.panels.fit.state.text() == "fitting"
     assert len(window.panels.fit.held_curve.getData()[0]) == 2
@@ -52,12 +52,12 @@ def test_finish_keeps_cancel_discards(window: MainWindow, run: int, qtbot) -> No
     act = window.actions_by_key
     assert act["finish_fit"].isEnabled()
     assert act["cancel_fit"].isEnabled()
-    assert not act["save_field"].isEnabled()
+    assert act["save_field"].isEnabled()
     window.panels.fit.finish_button.click()
     assert fake(window).calls[-1] == ("finish_now", run)
     fake(window).tell(messages.Finished(run, "finished by the operator", 0.3, 12.0, 40, 2_000_000))
-    qtbot.waitUntil(act["save_field"].isEnabled)
-    assert not act["finish_fit"].isEnabled()
+    qtbot.waitUntil(lambda: not act["finish_fit"].isEnabled())
+    assert act["save_field"].isEnabled()
     assert window.panels.slices.views["xy"].shown_plane() is not None
     assert "2.0 MB" in window.panels.fit.detail.text()
 

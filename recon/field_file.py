@@ -7,6 +7,7 @@ data tell, and compressed; the network keeps single precision.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -42,6 +43,7 @@ class FieldFileError(OperatorError):
     """A field file cannot be written or read."""
 
 
+@functools.cache  # each picture of a fit asks for the field with its history
 def program_versions() -> dict[str, str]:
     """Versions that matter for a reconstruction."""
     try:

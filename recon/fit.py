@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from recon.field import NeuralField, design_field, no_pulse
-from recon.quality import contrast_error
+from recon.quality import contrast_error, value_range
 from recon.stage import Stage, can_halve, halve_grid, halve_images
 from recon.tikhonov import solve_tikhonov
 
@@ -60,12 +60,10 @@ ANNEAL_FROM = 0.7
 
 @dataclass(frozen=True)
 class FitState:
-    """Where a fit stands after a step: `held_out_error` is the latest evaluation, `best_error` the one that is kept."""
+    """Where a fit stands after a step: `held_out_error` is the latest evaluation."""
 
-    step: int
     loss: float
     held_out_error: float | None
-    best_error: float | None
     converged: bool
 
 
@@ -155,9 +153,7 @@ class Fit:
             self.header.optics,
             pulse=self._pulse,
         )
-        dn = index_zyx.real.flatten()
-        # A sample of the values is enough for a quantile, and torch limits how many it takes.
-        scale = float(torch.quantile(dn[:: max(1, dn.numel() // 10**6)], 0.999).clamp(min=1e-6))
+        scale = max(value_range(index_zyx.real.cpu().numpy())[1], 1e-6)
         config = design_field(self.grid, self.header.optics.medium_index, scale)
         self.field = NeuralField(config, self._seed, self._pulse).to(self.device)
         self.field.start_from(index_zyx)
@@ -168,7 +164,7 @@ class Fit:
         self._since_best = 0
         self._reference = math.inf
         self._best: Best | None = None
-        self._state = FitState(0, float("nan"), None, None, False)
+        self._state = FitState(float("nan"), None, False)
         return index_zyx
 
     def step(self, time_used: float = 0.0) -> FitState:
@@ -195,17 +191,16 @@ class Fit:
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
         self._step += 1
+        figure = float(loss.detach().exp())
         held_out = self._state.held_out_error
         converged = False
         if self._step % EVALUATE_EVERY == 0 or self._step == 1:
             held_out = self.held_out_error()
             if stage is self._fine:
-                figure = float(loss.detach().exp())
                 converged = self._judge(figure if held_out is None else held_out, figure)
             else:
                 self._coarse_done = time_used > COARSE_TIME or self._coarse_suffices(held_out)
-        best = self._best.error if self._best else None
-        self._state = FitState(self._step, float(loss.detach().exp()), held_out, best, converged)
+        self._state = FitState(figure, held_out, converged)
         return self._state
 
     @torch.no_grad()

@@ -27,8 +27,10 @@ from recon import messages
 from recon.field import no_pulse
 from recon.field_file import program_versions
 from recon.fit import Fit
+from recon.forward.model import is_multi_slice
 from recon.grid import axial_period_um, choose_grid, default_depths_um, lateral_period_um
 from recon.measurement import Measurement, bright_field_patterns, choose_held_out
+from recon.quality import value_range
 from recon.result import Field, History
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import CaptureHeader
+    from acquisition.capture import CaptureHeader, Optics
     from recon.messages import Event, FitSettings
 
 log = logging.getLogger(__name__)
@@ -112,7 +114,7 @@ class Reconstruction:
         self._usable = bright_field if available is None else np.intersect1d(bright_field, available)
         self._measurement = Measurement(header, dark_yx, background_pyx)
         depths = settings.z_um or header.sample_z_um or default_depths_um(header.image_shape, header.optics)
-        self._grid = choose_grid(header.image_shape, header.optics, depths, settings.model == "ssnp")
+        self._grid = choose_grid(header.image_shape, header.optics, depths, is_multi_slice(settings.model))
         held_out = choose_held_out(self._usable, settings.hold_out, len(header.patterns_pl))
         if len(bright_field) < len(header.patterns_pl):
             left_out = len(header.patterns_pl) - len(bright_field)
@@ -212,19 +214,8 @@ class Reconstruction:
         self._patterns_in_fit, self._frames_in_fit = len(images.pattern_p), images.frames
         self._changes += 1
         self.state = State.FITTING
-        dn = index_zyx.real.flatten()
-        some = dn[:: max(1, dn.numel() // 10**6)]
-        low, high = torch.quantile(some, torch.tensor([0.01, 0.999], device=some.device)).tolist()
-        optics = self._header.optics
-        self._emit(
-            messages.FieldReady(
-                self.run,
-                self._grid.bounds_um,
-                optics.medium_index,
-                (min(0.0, low), high),
-                (lateral_period_um(optics), axial_period_um(optics)),
-            )
-        )
+        dn_zyx = index_zyx.real.cpu().numpy()
+        self._emit(field_ready(self.run, self._grid.bounds_um, self._header.optics, dn_zyx))
         self._emit(messages.Phase(self.run, "fitting", f"{fitted} patterns, {self._grid.shape_zyx[0]} planes"))
 
     def _fit_step(self) -> None:
@@ -297,6 +288,15 @@ class Reconstruction:
             versions=program_versions(),
         )
         return Field(self._fit.field, self._grid, self._header.optics, history)
+
+
+def field_ready(
+    run: int, bounds_um: NDArray[np.float64], optics: Optics, dn_zyx: NDArray[np.float32]
+) -> messages.FieldReady:
+    """Announce that there is a field to look at; `dn_zyx` (Z, Y, X) samples it for a first contrast."""
+    low, high = value_range(dn_zyx)
+    resolution_um = lateral_period_um(optics), axial_period_um(optics)
+    return messages.FieldReady(run, bounds_um, optics.medium_index, (min(0.0, low), high), resolution_um)
 
 
 def start_stored(

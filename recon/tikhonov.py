@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from recon.field import no_pulse
-from recon.forward.born import axial_wavenumber
+from recon.forward.born import axial_wavenumber, potential_per_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,8 +86,8 @@ def solve_tikhonov(
     if one_led_each:
         led_na_l2 = led_na_l2[share_pl.real.argmax(dim=1).to(led_na_l2.device)]
     u_l2 = led_na_l2.to(device=device, dtype=torch.float64) / wavelength
-    potential_per_index = 2.0 * (2.0 * math.pi / wavelength) ** 2 * medium
-    strength = grid.dz_um * potential_per_index / (4.0 * math.pi * medium / wavelength)
+    plane_strength = grid.dz_um * potential_per_index(optics)
+    strength = plane_strength / (4.0 * math.pi * medium / wavelength)
     alpha = regularisation * strength**2 * planes
     root_variance = torch.tensor([1.0, math.sqrt(kappa_variance)], device=device)
 
@@ -98,8 +98,8 @@ def solve_tikhonov(
     for start in range(0, len(passed), batch):
         pulse()
         bins = passed[start : start + batch]
-        plus = _transfer(all_x[bins], all_y[bins], u_l2, z_um, 1.0, grid.dz_um * potential_per_index, optics)
-        minus = _transfer(all_x[bins], all_y[bins], u_l2, z_um, -1.0, grid.dz_um * potential_per_index, optics)
+        plus = _transfer(all_x[bins], all_y[bins], u_l2, z_um, 1.0, plane_strength, optics)
+        minus = _transfer(all_x[bins], all_y[bins], u_l2, z_um, -1.0, plane_strength, optics)
         transfer = torch.stack([1j * (plus - minus), -(plus + minus)], dim=2) * root_variance[:, None]
         transfer = transfer.flatten(2)
         if not one_led_each:
@@ -123,8 +123,6 @@ def _transfer(fx: Tensor, fy: Tensor, u_l2: Tensor, z_um: Tensor, sign: float, s
     kz_in = axial_wavenumber(u_l2[:, 0], u_l2[:, 1], medium, wavelength)
     amplitude = (inside * scale / (2.0 * kz_out)).to(torch.float32)
     rate = sign * (kz_in - kz_out)
-    step = z_um[1] - z_um[0]
-    # A running product in single precision would drift: the phase is formed in double and reduced first.
-    phase = rate[..., None] * (z_um[0] + step * torch.arange(len(z_um), device=z_um.device))
-    phase = torch.remainder(phase, 2.0 * math.pi).to(torch.float32)
+    # Single precision is enough for a phase below 2 pi, not for the product: that is reduced in double first.
+    phase = torch.remainder(rate[..., None] * z_um, 2.0 * math.pi).to(torch.float32)
     return torch.polar(amplitude[..., None].expand_as(phase).contiguous(), phase)

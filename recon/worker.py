@@ -18,8 +18,7 @@ import torch
 from acquisition.errors import OperatorError
 from recon import messages, shared
 from recon.field_file import program_versions, read_field, write_field
-from recon.grid import axial_period_um, lateral_period_um
-from recon.reconstruct import Reconstruction, State, choose_device, memory_mb, start_stored
+from recon.reconstruct import Reconstruction, State, choose_device, field_ready, memory_mb, start_stored
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -236,15 +235,9 @@ class Worker:
     def _open(self, path: str) -> None:
         opened = read_field(path, choose_device(self.device))
         sample = opened.volume((16, 64, 64)).real - opened.medium_index
-        low, high = np.quantile(sample, [0.01, 0.999])
-        optics, history = opened.optics, opened.history
+        history = opened.history
         self.opened = opened
-        self.emit(
-            messages.FieldReady(
-                self.run, opened.bounds, opened.medium_index, (min(0.0, float(low)), float(high)),
-                (lateral_period_um(optics), axial_period_um(optics)),
-            )
-        )  # fmt: skip
+        self.emit(field_ready(self.run, opened.bounds, opened.optics, sample))
         self.emit(
             messages.Finished(
                 self.run, "opened from file", history.held_out_error, history.seconds, history.steps,

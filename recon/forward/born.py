@@ -55,10 +55,16 @@ def axial_wavenumber(fx: Tensor, fy: Tensor, medium_index: float, wavelength_um:
     return 2.0 * math.pi * torch.sqrt(squared.clamp(min=0.0))
 
 
+def potential_per_index(optics: Optics) -> float:
+    """V / (dn + i kappa) = 2 k0^2 n0, per square micrometre, to first order."""
+    return 2.0 * (2.0 * math.pi / optics.wavelength_um) ** 2 * optics.medium_index
+
+
 class BornModel:
     """First Born model of bright-field LEDs; see the module's text for the formula."""
 
     name = "born"
+    multi_slice = False
     patterns_per_step = 32
 
     def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
@@ -87,8 +93,7 @@ class BornModel:
         bins = torch.nonzero(gx**2 + gy**2 <= (self.optics.objective_na / wavelength) ** 2)[:, 0]
         kz_out = axial_wavenumber(gx[bins], gy[bins], medium, wavelength)
         kz_in = axial_wavenumber(ux, uy, medium, wavelength)
-        potential_per_index = 2.0 * (2.0 * math.pi / wavelength) ** 2 * medium
-        amplitude = 0.5j * self.grid.dz_um * potential_per_index / kz_out
+        amplitude = 0.5j * self.grid.dz_um * potential_per_index(self.optics) / kz_out
         rate = kz_in - kz_out
         first = amplitude * torch.exp(1j * rate * self.grid.z_first_um)
         step = torch.exp(1j * rate * self.grid.dz_um)

@@ -14,11 +14,11 @@ import torch
 from acquisition.errors import OperatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from acquisition.capture import Optics
+    from recon.forward.born import BornModel
+    from recon.forward.ssnp import SsnpModel
     from recon.grid import VolumeGrid
 
 
@@ -29,6 +29,8 @@ class ForwardModel(Protocol):
     """
 
     name: str
+    multi_slice: bool
+    """Whether waves travel from plane to plane; see `recon.grid.plane_distance_um`."""
     led_na_l2: Tensor
     patterns_per_step: int
     """How many patterns a step of a fit predicts: fewer where each is dear."""
@@ -65,17 +67,22 @@ def build_model(
     OperatorError
         There is no model of this name.
     """
-    builders = _builders()
-    if name not in builders:
-        raise OperatorError(f"There is no forward model {name!r}.", f"Choose one of: {', '.join(builders)}.")
-    return builders[name](grid, optics, led_na_l2, device)
+    return _kind(name)(grid, optics, led_na_l2, device)
 
 
-def _builders() -> dict[str, Callable[..., ForwardModel]]:
+def is_multi_slice(name: str) -> bool:
+    """Whether a model lets waves travel from plane to plane, so that their distance matters; errors as above."""
+    return _kind(name).multi_slice
+
+
+def _kind(name: str) -> type[BornModel] | type[SsnpModel]:
     from recon.forward.born import BornModel
     from recon.forward.ssnp import SsnpModel
 
-    return {"born": BornModel, "ssnp": SsnpModel}
+    kinds: dict[str, type[BornModel] | type[SsnpModel]] = {kind.name: kind for kind in (BornModel, SsnpModel)}
+    if name not in kinds:
+        raise OperatorError(f"There is no forward model {name!r}.", f"Choose one of: {', '.join(kinds)}.")
+    return kinds[name]
 
 
 def pattern_images(model: ForwardModel, index_zyx: Tensor, brightness_pl: Tensor) -> Tensor:

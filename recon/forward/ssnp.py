@@ -34,6 +34,7 @@ class SsnpModel:
     """Split-step non-paraxial model of any LED; see the module's text for the formulas."""
 
     name = "ssnp"
+    multi_slice = True
     patterns_per_step = 6
 
     def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:

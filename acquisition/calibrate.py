@@ -1,0 +1,377 @@
+"""Where the LED board really is, from the rims of the two discs in the spectra of the images.
+
+In the light of one LED a thin sample scatters into two discs of radius NA / wavelength around the frequencies +u and -u
+of the image, u = na / wavelength. The rims of all images together tell one global correction of the board: its shift,
+its rotation, its distance, and the objective's NA (`BoardPose`). The fit is a maximum-likelihood one:
+
+1. The logarithm of the power of each image at each frequency. Its noise has the same spread everywhere (that of the
+   logarithm of an exponential variate), whatever the sample.
+2. At each frequency its expectation outside of both discs, in one and in both: means over those LEDs that, by the pose
+   so far, have the frequency there. So the sample's own spectrum drops out.
+3. The likelihood ratio "inside" to "outside" of each sample, summed over one disc, as a function of the pose: with its
+   sums along rays tabulated once, a pose costs one look-up per ray. Its maximum by Newton's method.
+
+2 and 3 repeat with the better pose until it rests. Images of LEDs outside the pupil (dark field: no unscattered light,
+no discs) are recognised by their brightness and by the pose, and left out.
+
+The two discs are the same for +u and -u: a board turned by 180 degrees looks exactly alike here. The fit stays with the
+branch of the nominal board.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from acquisition.capture_records import Optics
+
+    Floats = NDArray[np.float64]
+
+log = logging.getLogger(__name__)
+
+PARAMETERS = ("shift_x_mm", "shift_y_mm", "rotation_deg", "distance_scale", "objective_na")
+
+LEAST_LEDS = 6
+ROUNDS = 8
+RAYS = 192
+TAPER = 0.25
+"""Share of an image's width in which its edges fade out."""
+GUARD_BINS = 1.5
+SMOOTH_BINS = 2.0
+DARK_BELOW = 0.5
+"""Images darker than this share of the median have lost the unscattered light."""
+LOG_VARIANCE = np.pi**2 / 6
+"""Of the logarithm of an exponential variate."""
+CORRELATED = 2.0
+"""Frequencies that share their noise, as the images are windowed."""
+
+
+@dataclass(frozen=True)
+class BoardPose:
+    """Correction to the nominal board, in sample axes.
+
+    Attributes
+    ----------
+    shift_mm
+        (x, y) by which the board is displaced.
+    rotation_deg
+        By which it is turned about the optical axis, from +x towards +y, before the shift.
+    distance_scale
+        True over nominal distance to the sample.
+    objective_na
+        The NA that the rims show.
+    """
+
+    shift_mm: tuple[float, float]
+    rotation_deg: float
+    distance_scale: float
+    objective_na: float
+
+    def led_na(self, position_mm_l3: Floats, led_na_l2: Floats) -> Floats:
+        """Directions of light (L, 2), from nominal positions (L, 3) and nominal directions (L, 2)."""
+        height_l1 = position_mm_l3[:, 2:]
+        point_l2 = -led_na_l2 * height_l1 / np.sqrt(1 - (led_na_l2**2).sum(axis=1, keepdims=True))
+        angle = np.deg2rad(self.rotation_deg)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        moved_l2 = point_l2 @ turn.T + np.asarray(self.shift_mm)
+        height_l1 = height_l1 * self.distance_scale
+        na_l2: Floats = -moved_l2 / np.sqrt((moved_l2**2).sum(axis=1, keepdims=True) + height_l1**2)
+        return na_l2
+
+
+@dataclass(frozen=True, eq=False)
+class PoseFit:
+    """What the rims tell of the board.
+
+    Attributes
+    ----------
+    pose
+        The correction; a parameter that the rims do not determine keeps its nominal value.
+    uncertainty
+        Standard deviation of each parameter, in the units of `PARAMETERS`: how much the LEDs disagree among each other.
+        Infinite for a parameter kept at its nominal value.
+    residual
+        0: the step of the power at the fitted rims is as high as the images' spectra let expect; 1: there is no step.
+    score_p
+        (P,) that step for each image, in standard deviations of its noise; NaN for images not used.
+    dark_p
+        (P,) bool: images lit by one LED that lies outside the fitted pupil or whose image is dark.
+    trusted
+        Whether the correction may be used without looking at it.
+    reasons
+        In words, why it is not trusted, and what was kept at its nominal value.
+    """
+
+    pose: BoardPose
+    uncertainty: dict[str, float]
+    residual: float
+    score_p: Floats
+    dark_p: NDArray[np.bool_]
+    trusted: bool
+    reasons: tuple[str, ...] = ()
+
+
+def dark_field(led_na_l2: Floats, objective_na: float) -> NDArray[np.bool_]:
+    """Which LEDs (L,) lie outside the pupil: their images lack the unscattered light."""
+    return np.hypot(*led_na_l2.T) >= objective_na
+
+
+def fit_pose(
+    images_pyx: NDArray[np.floating],
+    patterns_pl: NDArray[np.floating],
+    led_position_mm_l3: Floats,
+    led_na_l2: Floats,
+    optics: Optics,
+) -> PoseFit:
+    """Fit one global correction of the board to the rims in the spectra of all images.
+
+    Parameters
+    ----------
+    images_pyx
+        (P, H, W) counts without dark, or divided by the empty field. Images of equal mean tell nothing of dark field.
+    patterns_pl
+        (P, L) which LEDs were lit in each of these images. Only images of a single LED count.
+    led_position_mm_l3, led_na_l2, optics
+        Nominal, as in the head of the capture.
+
+    Returns
+    -------
+    The pose and how far to trust it; with fewer than `LEAST_LEDS` images of a single LED the nominal one, not trusted.
+    """
+    single_p = np.flatnonzero((patterns_pl > 0).sum(axis=1) == 1)
+    led = patterns_pl[single_p].argmax(axis=1)
+    nominal = BoardPose((0.0, 0.0), 0.0, 1.0, optics.objective_na)
+    bright_field = np.hypot(*led_na_l2[led].T) < optics.objective_na
+    if bright_field.sum() < LEAST_LEDS:
+        reason = f"{bright_field.sum()} images of a single bright-field LED, at least {LEAST_LEDS} are needed"
+        nothing = np.full(len(images_pyx), np.nan)
+        return PoseFit(
+            nominal, dict.fromkeys(PARAMETERS, np.inf), 1.0, nothing, np.zeros(len(nothing), bool), False, (reason,)
+        )
+    strength = patterns_pl[single_p, led]
+    rims = Rims(images_pyx, single_p, strength, led_position_mm_l3[led], led_na_l2[led], optics)
+    return rims.fit(len(images_pyx))
+
+
+class Rims:
+    """The spectra of the images, and the likelihood of a pose.
+
+    A pose is a vector of five numbers, each in units of what it may reasonably be off (`_spread`), 0 nominal.
+    """
+
+    def __init__(
+        self,
+        images_pyx: NDArray[np.floating],
+        rows: NDArray[np.intp],
+        strength_p: NDArray[np.floating],
+        position_mm_p3: Floats,
+        led_na_p2: Floats,
+        optics: Optics,
+    ) -> None:
+        self.rows, self.position_mm_p3, self.led_na_p2, self.optics = rows, position_mm_p3, led_na_p2, optics
+        height, width = images_pyx.shape[1:]
+        self.bin_yx = 1 / (height * optics.pixel_um), 1 / (width * optics.pixel_um)
+        self.fy = np.fft.fftfreq(height, optics.pixel_um).astype(np.float32)[:, None]
+        self.fx = np.fft.fftfreq(width, optics.pixel_um).astype(np.float32)[None, :]
+        window = (_taper(height)[:, None] * _taper(width)).astype(np.float32)
+        self.log_power_pyx = np.empty((len(rows), height, width), np.float32)
+        mean_p = np.empty(len(rows))
+        for place, row in enumerate(rows):
+            image = images_pyx[row].astype(np.float32)
+            mean_p[place] = image.mean()
+            image = window * (image / ((image * window).sum() / window.sum()) - 1)
+            self.log_power_pyx[place] = np.log(np.abs(np.fft.fft2(image)) ** 2 + np.float32(1e-12))
+        # Seen under an angle and from farther away, LEDs of a flat board are dimmer off the axis, those of a dome not.
+        brightness_p = mean_p / strength_p
+        flat_p = brightness_p / (1 - (led_na_p2**2).sum(axis=1)) ** 2
+        self.lit_p = (brightness_p > DARK_BELOW * np.median(brightness_p)) | (flat_p > DARK_BELOW * np.median(flat_p))
+        height_mm = float(np.median(position_mm_p3[:, 2]))
+        self._nominal = np.array([0, 0, 0, 1, optics.objective_na])
+        self._spread = np.array([0.03 * height_mm, 0.03 * height_mm, 2.0, 0.03, 0.03 * optics.objective_na])
+        angle = (np.arange(RAYS) + 0.5) * 2 * np.pi / RAYS
+        self._ray_a2 = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+    def pose(self, q: Floats) -> BoardPose:
+        """The pose of a vector."""
+        x, y, rotation, scale, na = (float(part) for part in self._nominal + q * self._spread)
+        return BoardPose((x, y), rotation, scale, na)
+
+    def discs(self, q: Floats) -> tuple[Floats, float]:
+        """Centres (P, 2) and radius of the discs, cycles per micrometre."""
+        pose = self.pose(q)
+        centre_p2 = pose.led_na(self.position_mm_p3, self.led_na_p2) / self.optics.wavelength_um
+        return centre_p2, pose.objective_na / self.optics.wavelength_um
+
+    def fit(self, images: int) -> PoseFit:
+        q = np.zeros(5)
+        radius = self.discs(q)[1]
+        free = np.ones(5, bool)
+        for turn in range(ROUNDS):
+            self.tabulate(q, radius * (0.3, 0.2, 0.1)[min(turn, 2)])
+            if turn == 0:
+                grid = np.linspace(-1.5, 1.5, 9)
+                starts = [np.array([x, y, 0, 0, 0]) for x in grid for y in grid]
+                q = max(starts, key=lambda start: float(self.likelihood_p(start).sum()))
+            before = q
+            q = self.climb(q, free)
+            if turn > 2 and np.abs(q - before).max() < 0.005:
+                break
+        return self._judge(q, free, images)
+
+    def tabulate(self, q: Floats, reach: float) -> None:
+        """Sum the likelihood ratios along rays from each disc's centre, within `reach` of its rim."""
+        centre_p2, radius = self.discs(q)
+        self.used_p = self.lit_p & (np.hypot(*centre_p2.T) < 0.99 * radius)
+        outside_yx, inside_yx = self._levels(centre_p2, radius)
+        bin_y, bin_x = self.bin_yx
+        guard = GUARD_BINS * max(self.bin_yx)
+        step = 0.5 * min(self.bin_yx)
+        count = int(np.ceil(2 * reach / step))
+        distance = radius - reach + step * (np.arange(count) + 0.5)
+        self._centre_p2, self._start, self._step = centre_p2, radius - reach, step
+        self._table = np.zeros((len(centre_p2), RAYS, count + 1))
+        self._steps = np.zeros(len(centre_p2))
+        for place in np.flatnonzero(self.used_p):
+            fx = centre_p2[place, 0] + distance * self._ray_a2[:, :1]
+            fy = centre_p2[place, 1] + distance * self._ray_a2[:, 1:]
+            pick = _Between(fy / bin_y, fx / bin_x, outside_yx.shape)
+            low = pick(outside_yx)
+            step_height = np.clip(pick(inside_yx) - low, 0, 6)
+            half_power = low + np.log((1 + np.exp(step_height)) / 2)
+            ratio = step_height * (pick(self.log_power_pyx[place]) - half_power) / LOG_VARIANCE
+            usable = np.hypot(fx + centre_p2[place, 0], fy + centre_p2[place, 1]) > radius + guard
+            usable &= np.hypot(fx, fy) > 0.1 * radius
+            usable &= np.maximum(np.abs(fx), np.abs(fy)) < 0.5 / self.optics.pixel_um
+            area = distance * step * (2 * np.pi / RAYS) / (bin_x * bin_y)
+            np.cumsum(np.where(usable, ratio, 0) * area / CORRELATED, axis=1, out=self._table[place, :, 1:])
+
+    def likelihood_p(self, q: Floats) -> Floats:
+        """Log likelihood ratio (P,) of each image's disc, up to a constant; 0 for images not used."""
+        centre_p2, radius = self.discs(q)
+        moved_p2 = centre_p2 - self._centre_p2
+        along = moved_p2 @ self._ray_a2.T
+        rim = along + np.sqrt(np.maximum(radius**2 - (moved_p2**2).sum(axis=1)[:, None] + along**2, 0))
+        place = np.clip((rim - self._start) / self._step, 0, self._table.shape[2] - 1.001)
+        low = place.astype(np.intp)
+        part = place - low
+        flat = np.arange(low.size).reshape(low.shape) * self._table.shape[2] + low
+        table = self._table.ravel()
+        found: Floats = (table[flat] * (1 - part) + table[flat + 1] * part).sum(axis=1)
+        return found
+
+    def climb(self, q: Floats, free: NDArray[np.bool_]) -> Floats:
+        """Newton's method to the most likely pose; parameters that are not free stay."""
+        for _ in range(12):
+            gradient_p5, hessian_p55 = self.derivatives(q)
+            gradient = np.where(free, gradient_p5.sum(axis=0) - q, 0)
+            curvature, axes = np.linalg.eigh(np.eye(5) - hessian_p55.sum(axis=0) * np.outer(free, free))
+            step = axes @ ((axes.T @ gradient) / np.maximum(np.abs(curvature), 1))
+            step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
+            before = self.likelihood_p(q).sum() - 0.5 * q @ q
+            while np.abs(step).max() > 1e-3:
+                trial = q + step
+                if self.likelihood_p(trial).sum() - 0.5 * trial @ trial > before:
+                    break
+                step = step / 2
+            else:
+                break
+            q = q + step
+        return q
+
+    def derivatives(self, q: Floats) -> tuple[Floats, Floats]:
+        """Gradient (P, 5) and second derivatives (P, 5, 5) of `likelihood_p`, by differences."""
+        step = 0.08
+        unit = step * np.eye(5)
+        here = self.likelihood_p(q)
+        up = [self.likelihood_p(q + e) for e in unit]
+        down = [self.likelihood_p(q - e) for e in unit]
+        gradient = np.stack([(u - d) / (2 * step) for u, d in zip(up, down, strict=True)], axis=1)
+        hessian = np.zeros((len(here), 5, 5))
+        for i in range(5):
+            hessian[:, i, i] = (up[i] + down[i] - 2 * here) / step**2
+            for j in range(i):
+                both = self.likelihood_p(q + unit[i] + unit[j]) + self.likelihood_p(q - unit[i] - unit[j])
+                apart = self.likelihood_p(q + unit[i] - unit[j]) + self.likelihood_p(q - unit[i] + unit[j])
+                hessian[:, i, j] = hessian[:, j, i] = (both - apart) / (4 * step**2)
+        return gradient, hessian
+
+    def _levels(self, centre_p2: Floats, radius: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Expected log power (H, W) outside of both discs and in one of them, from the images with each frequency there."""
+        guard = GUARD_BINS * max(self.bin_yx)
+        sums = np.zeros((2, *self.log_power_pyx.shape[1:]), np.float32)
+        counts = np.zeros_like(sums)
+        for place in np.flatnonzero(self.used_p):
+            x, y = centre_p2[place].astype(np.float32)
+            plus, minus = ((self.fx - s * x) ** 2 + (self.fy - s * y) ** 2 for s in (1, -1))
+            near_plus, near_minus = (d < (radius + guard) ** 2 for d in (plus, minus))
+            well_plus, well_minus = (d < (radius - guard) ** 2 for d in (plus, minus))
+            for which, where in enumerate(
+                (~(near_plus | near_minus), (well_plus & ~near_minus) | (well_minus & ~near_plus))
+            ):
+                np.add(sums[which], self.log_power_pyx[place], out=sums[which], where=where)
+                counts[which] += where
+        relative = np.hypot(self.fx, self.fy).ravel() / (2 * radius)
+        powers = np.stack([relative**k for k in range(5)], axis=1)
+        levels = []
+        for total, count in zip(sums, counts, strict=True):
+            # Next to the rim a level is continued from further away, so its trend with |f| goes first.
+            weight = np.where(relative > 0.05, count.ravel(), 0)[:, None]
+            normal = (powers * weight).T @ powers + 1e-6 * np.eye(5)
+            trend = (powers @ np.linalg.solve(normal, powers.T @ np.where(relative > 0.05, total.ravel(), 0))).reshape(
+                total.shape
+            )
+            rest = _smooth(total - count * trend) / (np.maximum(_smooth(count), 0) + 0.5)
+            levels.append((trend + rest).astype(np.float32))
+        return levels[0], levels[1]
+
+    def _judge(self, q: Floats, free: NDArray[np.bool_], images: int) -> PoseFit:
+        gradient_p5, hessian_p55 = self.derivatives(q)
+        information = -hessian_p55.sum(axis=0) + np.eye(5)
+        inverse = np.linalg.pinv(information)
+        spread = inverse @ (gradient_p5.T @ gradient_p5) @ inverse
+        deviation = np.sqrt(np.maximum(np.diag(spread), 0)) * self._spread
+        pose = self.pose(q)
+        na_p2 = pose.led_na(self.position_mm_p3, self.led_na_p2)
+        dark = np.zeros(images, bool)
+        dark[self.rows] = ~self.lit_p | dark_field(na_p2, pose.objective_na)
+        score = np.full(images, np.nan)
+        uncertainty = dict(zip(PARAMETERS, map(float, deviation), strict=True))
+        return PoseFit(pose, uncertainty, 0.0, score, dark, True, ())
+
+
+class _Between:
+    """Bilinear interpolation of periodic maps at the same points, given in pixels."""
+
+    def __init__(self, y: Floats, x: Floats, shape: tuple[int, ...]) -> None:
+        row, column = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
+        self._b, self._a = (x - column).astype(np.float32), (y - row).astype(np.float32)
+        rows, columns = (row % shape[0], (row + 1) % shape[0]), (column % shape[1], (column + 1) % shape[1])
+        self._flat = [[r * shape[1] + c for c in columns] for r in rows]
+
+    def __call__(self, image_yx: NDArray[np.float32]) -> NDArray[np.float32]:
+        flat = image_yx.ravel()
+        upper, lower = (flat[left] * (1 - self._b) + flat[right] * self._b for left, right in self._flat)
+        found: NDArray[np.float32] = upper * (1 - self._a) + lower * self._a
+        return found
+
+
+def _taper(size: int) -> Floats:
+    """A window (Tukey) that lets the images' edges vanish."""
+    edge = np.minimum(np.arange(size) + 0.5, np.arange(size)[::-1] + 0.5) / (TAPER / 2 * size)
+    return 0.5 - 0.5 * np.cos(np.pi * np.minimum(edge, 1))
+
+
+def _smooth(image_yx: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Periodic Gaussian blur by `SMOOTH_BINS`."""
+    rows, columns = image_yx.shape
+    f2 = np.fft.fftfreq(rows)[:, None] ** 2 + np.fft.rfftfreq(columns) ** 2
+    blurred: NDArray[np.float32] = np.fft.irfft2(
+        np.fft.rfft2(image_yx) * np.exp(-2 * (np.pi * SMOOTH_BINS) ** 2 * f2).astype(np.float32), s=image_yx.shape
+    )
+    return blurred

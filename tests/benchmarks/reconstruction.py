@@ -1,172 +1,137 @@
-"""How good and how fast the reconstruction is: one command, a table, and a JSON file beside it.
+"""How good and how fast the reconstruction is, beside other methods: one command, a table, and a JSON file.
 
-    python -m tests.benchmarks.reconstruction [CAPTURE ...] [--max-seconds 60] [--out benchmark.json]
+    python -m tests.benchmarks.reconstruction [CAPTURE ...] [--methods joint linear-tv field-ssnp ...]
+                                              [--max-seconds 300] [--tune] [--device cuda] [--out benchmark.json]
+    python -m tests.benchmarks.reconstruction --list
 
-Each capture is reconstructed by the closed form (clipped at 0) and by the field through each forward model, one after
-the other on the same machine. Simulated captures carry their truth: dn is compared with it over its own voxels.
-Without captures, those of ../shared/data are taken. Timed as well: a slice of 512 x 512 points, and the prediction of
-one image with its gradient.
+All methods get the same images of a capture, without the same held-out LEDs, on the same machine, one after the other,
+each in a process of its own. Without captures, those of ../shared/data are taken. Columns:
+
+    seconds, psnr_db, held_out      what the method handed over when it ended (or its time was over), and when
+    best_db, best_held_out          at its best moment, which nobody knows at a bench
+    22 dB, ...                      seconds until a quality was first reached; 0.3: until that held-out error was
+    memory_mb                       most memory beyond what was there before it began (GPU: on the GPU)
+
+Time includes reading the images for Fieldscope's own methods alone, and never the scoring. `--tune` chooses parameters
+of the baselines with the truth known (without truth: on the held-out LEDs) and counts the time of the best set only.
+Costs of the forward models and of evaluating fields: `python -m tests.benchmarks.costs`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import platform
 import sys
-import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-import recon.messages  # before torch: importing recon sets how its threads wait
+import recon.messages  # noqa: F401  before torch: importing recon sets how its threads wait
 
 import torch  # isort: skip
 
-from acquisition.capture import read_capture, read_truth
-from recon.field_file import write_field
-from recon.forward.model import build_model
-from recon.grid import choose_grid, default_depths_um
-from recon.measurement import Measurement, bright_field_patterns
-from recon.quality import correlation, psnr_db
-from recon.reconstruct import reconstruct
-from recon.tikhonov import solve_tikhonov
+from tests.benchmarks.machine import describe_machine, memory_mb
+from tests.benchmarks.methods import DEFAULT_METHODS, METHODS, run_method
+from tests.benchmarks.problem import led_choices, load_problem
+from tests.benchmarks.table import table
+from tests.benchmarks.trajectory import GROWTH, seconds_to
 
-if TYPE_CHECKING:
-    from recon.result import Field
-
-MODELS = ("born", "ssnp")
-COLUMNS = ("capture", "method", "seconds", "first_s", "psnr_db", "correlation", "held_out", "steps", "file_mb")
+COLUMNS = (
+    "capture", "leds", "method", "seconds", "psnr_db", "correlation", "held_out", "best_db", "best_held_out",
+    "best_at_s", "steps", "memory_mb",
+)  # fmt: skip
 
 
-def closed_form(path: Path) -> dict[str, Any]:
-    """The closed form on all bright-field patterns, clipped at zero, interpolated to the truth's planes."""
-    capture, truth = read_capture(path), read_truth(path)
-    header = capture.header
-    measurement = Measurement(header, capture.dark_yx, capture.background_pyx)
-    usable = set(bright_field_patterns(header).tolist())
-    for pattern, image in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
-        if pattern in usable:
-            measurement.add(pattern, image)
-    images = measurement.images()
-    depths = header.sample_z_um or default_depths_um(header.image_shape, header.optics)
-    grid = choose_grid(header.image_shape, header.optics, depths)
-    brightness = torch.from_numpy(header.patterns_pl)[images.pattern_p]
-    start_s = time.perf_counter()
-    led_na = torch.from_numpy(header.led_na_l2)
-    index = solve_tikhonov(torch.from_numpy(images.intensity_pyx) - 1.0, brightness, led_na, grid, header.optics)
-    row: dict[str, Any] = {"method": "closed form", "seconds": time.perf_counter() - start_s}
-    if truth is not None:
-        at = np.clip((truth.z_um - grid.z_first_um) / grid.dz_um, 0, grid.shape_zyx[0] - 1)
-        below = np.minimum(at.astype(int), grid.shape_zyx[0] - 2)
-        share = (at - below)[:, None, None]
-        dn = index.real.numpy()
-        dn = np.maximum((1 - share) * dn[below] + share * dn[below + 1], 0)
-        row.update(psnr_db=psnr_db(dn, truth.dn_zyx), correlation=correlation(dn, truth.dn_zyx))
-    return row
+def measure(path: Path, leds: str, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one method on one capture, and add what concerns the process."""
+    device = torch.device(options.device)
+    problem = load_problem(path, device, leds, tuple(options.hold_out), options.rim)
+    before_mb = memory_mb(device)
+    row = run_method(problem, name, options.max_seconds, options.tune, options.growth)
+    # Scores need memory too, but a volume or two of it: less than any of the methods.
+    return {"capture": path.stem, "leds": leds, "memory_mb": memory_mb(device) - before_mb, **row}
 
 
-def fitted(path: Path, model: str, max_seconds: float, folder: Path) -> tuple[dict[str, Any], Field]:
-    """The field through one forward model."""
-    first: list[float] = []
-    start_s = time.perf_counter()
-
-    def note(event: object) -> None:
-        if type(event).__name__ == "FieldReady":
-            first.append(time.perf_counter() - start_s)
-
-    field = reconstruct(str(path), recon.messages.FitSettings(model=model, max_seconds=max_seconds), note)
-    seconds = time.perf_counter() - start_s
-    row: dict[str, Any] = {
-        "method": model,
-        "seconds": seconds,
-        "first_s": first[0],
-        "held_out": field.history.held_out_error,
-        "steps": field.history.steps,
-        "file_mb": write_field(folder / f"{path.stem}.{model}.field.h5", field) / 1e6,
-    }
-    truth = read_truth(path)
-    if truth is not None:
-        _, rows, columns = truth.dn_zyx.shape
-        pixel_um = field.grid.pixel_um
-        corner = (-(columns // 2) - 0.5) * pixel_um, (-(rows // 2) - 0.5) * pixel_um
-        edges = (columns * pixel_um, 0, 0), (0, rows * pixel_um, 0)
-        dn = (
-            np.stack([field.slice((*corner, z), *edges, (rows, columns)).real for z in truth.z_um]) - field.medium_index
-        )
-        row.update(psnr_db=psnr_db(dn, truth.dn_zyx), correlation=correlation(dn, truth.dn_zyx))
-    return row, field
-
-
-def median_ms(work: Any, repeats: int = 7) -> float:
-    """Median duration of a call, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start_s = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start_s)
-    return 1e3 * float(np.median(times))
-
-
-def costs(field: Field) -> dict[str, float]:
-    """A slice, and an image with its gradient relative to the FFTs of one of the same size."""
-    lower, upper = field.bounds
-    edges = (upper[0] - lower[0], 0, 0), (0, upper[1] - lower[1], 0)
-    found = {"slice_512_ms": median_ms(lambda: field.slice((*lower[:2], 0.0), *edges, (512, 512)))}
-    index = field.on_grid()
-    plane = torch.randn(index.shape[1:], dtype=torch.complex64)
-    found["fft_ms"] = median_ms(lambda: torch.fft.fft2(plane), 31)
-    na = torch.zeros(1, 2, dtype=torch.float64)
-    for name in MODELS:
-        model = build_model(name, field.grid, field.optics, na)
-
-        def predict(model: Any = model) -> None:
-            leaf = index.clone().requires_grad_()
-            model.images(leaf, torch.tensor([0])).sum().backward()
-
-        found[f"{name}_image_and_gradient_ms"] = median_ms(predict, 5)
-        found[f"{name}_in_ffts"] = found[f"{name}_image_and_gradient_ms"] / found["fft_ms"]
+def flat(row: dict[str, Any], levels_db: list[float], levels_held_out: list[float]) -> dict[str, Any]:
+    """Put a result into the columns of the table."""
+    final, best = row["final"], row["best"]
+    found = {key: row[key] for key in ("capture", "leds", "method", "memory_mb")}
+    found |= {key: final.get(key) for key in ("seconds", "psnr_db", "correlation", "held_out", "steps")}
+    found |= {"best_db": best.get("psnr_db"), "best_held_out": best.get("held_out"), "best_at_s": best["seconds"]}
+    found |= {f"{level:g} dB": seconds_to(row["points"], "psnr_db", level) for level in levels_db}
+    found |= {f"{level:g}": seconds_to(row["points"], "held_out", level) for level in levels_held_out}
     return found
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print rows as a table."""
-    texts = [
-        [f"{v:.3g}" if isinstance(v := row.get(c), float) else str("" if v is None else v) for c in COLUMNS]
-        for row in rows
-    ]
-    widths = [max(len(text[k]) for text in [list(COLUMNS), *texts]) for k in range(len(COLUMNS))]
-    for text in [list(COLUMNS), *texts]:
-        sys.stdout.write("  ".join(part.ljust(width) for part, width in zip(text, widths, strict=True)) + "\n")
-    sys.stdout.flush()
+def remarks(rows: list[dict[str, Any]]) -> list[str]:
+    """Tell what must be known to read the table."""
+    texts = [f"{name}: {METHODS[name].note}" for name in dict.fromkeys(row["method"] for row in rows)]
+    for row in rows:
+        if row["tried"] > 1:
+            texts.append(
+                f"{row['capture']}, {row['leds']} LEDs, {row['method']}: best of {row['tried']} sets of parameters,"
+                f" {row['parameters']}: optimistic"
+            )
+        steps, published = row["final"].get("steps"), row["final"].get("published_steps")
+        if published and steps < published:
+            hours = row["final"]["seconds"] / steps * published / 3600.0
+            texts.append(
+                f"{row['capture']}, {row['method']}: {steps} of {published} steps done; all would take {hours:.1f} h"
+            )
+    return texts
 
 
-def main() -> None:
-    """Run, print, write."""
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("captures", nargs="*", type=Path)
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--max-seconds", type=float, default=60.0)
+    parser.add_argument("--methods", nargs="+", default=list(DEFAULT_METHODS), choices=list(METHODS), metavar="METHOD")
+    parser.add_argument("--list", action="store_true", help="name the methods and end")
+    parser.add_argument("--leds", nargs="+", choices=("nominal", "calibrated", "true"), help="directions to believe")
+    parser.add_argument("--max-seconds", type=float, default=300.0, help="of each method")
+    parser.add_argument("--tune", action="store_true", help="choose the baselines' parameters with the truth known")
+    parser.add_argument("--hold-out", nargs="+", type=int, default=[], help="patterns that no method sees")
+    parser.add_argument("--rim", type=int, help="pixels along the edges that the held-out error leaves out")
+    parser.add_argument("--levels-db", nargs="*", type=float, default=[22.0, 24.0, 26.0])
+    parser.add_argument("--levels-held-out", nargs="*", type=float, default=[0.5, 0.4, 0.3, 0.2])
+    parser.add_argument("--growth", type=float, default=GROWTH, help="share of the elapsed time between two scores")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--in-process", action="store_true", help="no process for each: memory adds up, starts at once")
     parser.add_argument("--out", type=Path, default=Path("benchmark.json"))
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run, print, write."""
+    options = parse(arguments)
+    if options.list:
+        sys.stdout.write("".join(f"{name:20} {entry.note}\n" for name, entry in METHODS.items()))
+        return
     shared = Path(os.environ.get("FIELDSCOPE_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
     captures = options.captures or sorted((shared / "cases").glob("*.h5"))
-    rows, timing = [], {}
+    rows: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
     for path in captures:
-        results = [closed_form(path)]
-        for model in options.models:
-            row, field = fitted(path, model, options.max_seconds, options.out.parent)
-            results.append(row)
-            timing[path.stem] = costs(field)
-        rows += [{"capture": path.stem, **row} for row in results]
-        show(rows[-len(results) :])
-    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
-               "torch": torch.__version__}  # fmt: skip
-    options.out.write_text(json.dumps({"machine": machine, "rows": rows, "costs": timing}, indent=2) + "\n")
-    sys.stdout.write("\n" + json.dumps(timing, indent=2) + f"\nwritten: {options.out}\n")
+        for leds in options.leds or led_choices(path):
+            for name in options.methods:
+                rows.append(isolated(path, leds, name, options))
+                shown.append(flat(rows[-1], options.levels_db, options.levels_held_out))
+                sys.stderr.write(table(shown[-1:], COLUMNS) + "\n")
+                result = {"machine": describe_machine(options.device), "rows": rows, "table": shown}
+                options.out.write_text(json.dumps(result, indent=1) + "\n")  # nothing is lost when it is stopped
+    levels = [key for key in shown[0] if key.endswith(" dB") or key[0].isdigit()]
+    sys.stdout.write(table(shown, [*COLUMNS, *levels]) + "\n\n" + "\n".join(remarks(rows)) + "\n")
+    sys.stdout.write(f"written: {options.out}\n")
+
+
+def isolated(path: Path, leds: str, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure in a fresh process, whose memory is then the method's own."""
+    if options.in_process:
+        return measure(path, leds, name, options)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, path, leds, name, options).result()
 
 
 if __name__ == "__main__":

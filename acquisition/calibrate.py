@@ -43,7 +43,9 @@ RAYS = 192
 TAPER = 0.25
 """Share of an image's width in which its edges fade out."""
 GUARD_BINS = 1.5
-SMOOTH_BINS = 2.0
+SMOOTH_BINS = 8.0, 4.0
+KNOWN = 1.0
+KNOWN_BINS = 2.0
 DARK_BELOW = 0.5
 """Images darker than this share of the median have lost the unscattered light."""
 LOG_VARIANCE = np.pi**2 / 6
@@ -194,6 +196,8 @@ class Rims:
         height_mm = float(np.median(position_mm_p3[:, 2]))
         self._nominal = np.array([0, 0, 0, 1, optics.objective_na])
         self._spread = np.array([0.03 * height_mm, 0.03 * height_mm, 2.0, 0.03, 0.03 * optics.objective_na])
+        # By this much of its usual error a parameter moves the rim by half a bin: finer is only noise.
+        self._resolved = 0.5 * max(self.bin_yx) * optics.wavelength_um / (0.03 * optics.objective_na)
         angle = (np.arange(RAYS) + 0.5) * 2 * np.pi / RAYS
         self._ray_a2 = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
@@ -228,7 +232,7 @@ class Rims:
         """Sum the likelihood ratios along rays from each disc's centre, within `reach` of its rim."""
         centre_p2, radius = self.discs(q)
         self.used_p = self.lit_p & (np.hypot(*centre_p2.T) < 0.99 * radius)
-        outside_yx, inside_yx = self._levels(centre_p2, radius)
+        outside_yx, inside_yx, known_yx = self._levels(centre_p2, radius)
         bin_y, bin_x = self.bin_yx
         guard = GUARD_BINS * max(self.bin_yx)
         step = 0.5 * min(self.bin_yx)
@@ -248,6 +252,9 @@ class Rims:
             usable = np.hypot(fx + centre_p2[place, 0], fy + centre_p2[place, 1]) > radius + guard
             usable &= np.hypot(fx, fy) > 0.1 * radius
             usable &= np.maximum(np.abs(fx), np.abs(fy)) < 0.5 / self.optics.pixel_um
+            at_rim = centre_p2[place] + radius * self._ray_a2
+            known = _Between(at_rim[:, 1:] / bin_y, at_rim[:, :1] / bin_x, outside_yx.shape)(known_yx)
+            ratio = ratio * known
             area = distance * step * (2 * np.pi / RAYS) / (bin_x * bin_y)
             np.cumsum(np.where(usable, ratio, 0) * area / CORRELATED, axis=1, out=self._table[place, :, 1:])
 
@@ -286,7 +293,7 @@ class Rims:
 
     def derivatives(self, q: Floats) -> tuple[Floats, Floats]:
         """Gradient (P, 5) and second derivatives (P, 5, 5) of `likelihood_p`, by differences."""
-        step = 0.08
+        step = self._resolved
         unit = step * np.eye(5)
         here = self.likelihood_p(q)
         up = [self.likelihood_p(q + e) for e in unit]
@@ -301,7 +308,7 @@ class Rims:
                 hessian[:, i, j] = hessian[:, j, i] = (both - apart) / (4 * step**2)
         return gradient, hessian
 
-    def _levels(self, centre_p2: Floats, radius: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _levels(self, centre_p2: Floats, radius: float) -> tuple[NDArray[np.float32], ...]:
         """Expected log power (H, W) outside of both discs and in one of them, from the images with each frequency there."""
         guard = GUARD_BINS * max(self.bin_yx)
         sums = np.zeros((2, *self.log_power_pyx.shape[1:]), np.float32)
@@ -316,19 +323,20 @@ class Rims:
             ):
                 np.add(sums[which], self.log_power_pyx[place], out=sums[which], where=where)
                 counts[which] += where
-        relative = np.hypot(self.fx, self.fy).ravel() / (2 * radius)
+        relative = np.hypot(self.fx, self.fy).ravel().astype(np.float64) / (2 * radius)
         powers = np.stack([relative**k for k in range(5)], axis=1)
         levels = []
-        for total, count in zip(sums, counts, strict=True):
+        for total, count, bins in zip(sums, counts, SMOOTH_BINS, strict=True):
             # Next to the rim a level is continued from further away, so its trend with |f| goes first.
             weight = np.where(relative > 0.05, count.ravel(), 0)[:, None]
             normal = (powers * weight).T @ powers + 1e-6 * np.eye(5)
             trend = (powers @ np.linalg.solve(normal, powers.T @ np.where(relative > 0.05, total.ravel(), 0))).reshape(
                 total.shape
             )
-            rest = _smooth(total - count * trend) / (np.maximum(_smooth(count), 0) + 0.5)
+            rest = _smooth(total - count * trend, bins) / (np.maximum(_smooth(count, bins), 0) + 0.5)
             levels.append((trend + rest).astype(np.float32))
-        return levels[0], levels[1]
+        fewer = np.maximum(np.minimum(*(_smooth(count, KNOWN_BINS) for count in counts)), 0)
+        return levels[0], levels[1], fewer / (fewer + KNOWN)
 
     def _judge(self, q: Floats, free: NDArray[np.bool_], images: int) -> PoseFit:
         gradient_p5, hessian_p55 = self.derivatives(q)
@@ -367,11 +375,11 @@ def _taper(size: int) -> Floats:
     return 0.5 - 0.5 * np.cos(np.pi * np.minimum(edge, 1))
 
 
-def _smooth(image_yx: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Periodic Gaussian blur by `SMOOTH_BINS`."""
+def _smooth(image_yx: NDArray[np.float32], bins: float) -> NDArray[np.float32]:
+    """Periodic Gaussian blur of a standard deviation in pixels."""
     rows, columns = image_yx.shape
     f2 = np.fft.fftfreq(rows)[:, None] ** 2 + np.fft.rfftfreq(columns) ** 2
     blurred: NDArray[np.float32] = np.fft.irfft2(
-        np.fft.rfft2(image_yx) * np.exp(-2 * (np.pi * SMOOTH_BINS) ** 2 * f2).astype(np.float32), s=image_yx.shape
+        np.fft.rfft2(image_yx) * np.exp(-2 * (np.pi * bins) ** 2 * f2).astype(np.float32), s=image_yx.shape
     )
     return blurred

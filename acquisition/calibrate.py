@@ -40,12 +40,25 @@ PARAMETERS = ("shift_x_mm", "shift_y_mm", "rotation_deg", "distance_scale", "obj
 LEAST_LEDS = 6
 ROUNDS = 8
 RAYS = 192
+REACHES = 0.3, 0.2, 0.1
+"""How far from the rims to look, in radii of the discs, in the first rounds; the last one in all others."""
+RESTED = 0.005
 TAPER = 0.25
 """Share of an image's width in which its edges fade out."""
 GUARD_BINS = 1.5
 SMOOTH_BINS = 8.0, 4.0
 KNOWN = 1.0
 KNOWN_BINS = 2.0
+FINE_STEP = 0.08
+"""Of the differences that make the gradient, in units of a parameter's usual error."""
+SCORED_BINS = 5.0
+LEAST_EVIDENCE = 5.0
+"""Log likelihood ratio of rim to no rim, for each image."""
+LARGEST_RESIDUAL = 0.85
+HALVES_APART = 0.3
+FARTHEST = 2.5
+UNDETERMINED = 0.5
+"""In units of a parameter's usual error: limits of trust."""
 DARK_BELOW = 0.5
 """Images darker than this share of the median have lost the unscattered light."""
 LOG_VARIANCE = np.pi**2 / 6
@@ -99,9 +112,10 @@ class PoseFit:
         Standard deviation of each parameter, in the units of `PARAMETERS`: how much the LEDs disagree among each other.
         Infinite for a parameter kept at its nominal value.
     residual
-        0: the step of the power at the fitted rims is as high as the images' spectra let expect; 1: there is no step.
+        Share of the power's step at the rims that is missing: 0 where each image has at the fitted rim the step that
+        the mean of all predicts, 1 where there is none.
     score_p
-        (P,) that step for each image, in standard deviations of its noise; NaN for images not used.
+        (P,) the same step for each image, over the predicted one: about 1 where the rim fits; NaN for images not used.
     dark_p
         (P,) bool: images lit by one LED that lies outside the fitted pupil or whose image is dark.
     trusted
@@ -156,15 +170,46 @@ def fit_pose(
         return PoseFit(
             nominal, dict.fromkeys(PARAMETERS, np.inf), 1.0, nothing, np.zeros(len(nothing), bool), False, (reason,)
         )
-    strength = patterns_pl[single_p, led]
-    rims = Rims(images_pyx, single_p, strength, led_position_mm_l3[led], led_na_l2[led], optics)
-    return rims.fit(len(images_pyx))
+    rims = Rims(images_pyx, single_p, patterns_pl[single_p, led], led_position_mm_l3[led], led_na_l2[led], optics)
+    q, free = rims.fit()
+    pose = rims.pose(q)
+    na_p2 = pose.led_na(rims.position_mm_p3, rims.led_na_p2)
+    dark_p = np.zeros(len(images_pyx), bool)
+    dark_p[single_p] = ~rims.lit_p | dark_field(na_p2, pose.objective_na)
+    score_p = np.full(len(images_pyx), np.nan)
+    used = rims.used_p
+    score_p[single_p[used]] = rims.found_p[used] / np.maximum(rims.expected_p[used], 1e-9)
+    evidence = float(rims.found_p.sum())
+    residual = float(np.clip(1 - evidence / max(rims.expected_p.sum(), 1e-9), 0, 1))
+
+    doubts = []
+    if used.sum() < LEAST_LEDS:
+        doubts.append(f"only {used.sum()} images of LEDs inside the pupil, at least {LEAST_LEDS} are needed")
+    if evidence < LEAST_EVIDENCE * max(used.sum(), 1) or residual > LARGEST_RESIDUAL:
+        doubts.append("the rims of the discs are too weak in the images' spectra")
+    apart = rims.halves(q, free)
+    for name, value in zip(PARAMETERS, apart * rims.spread, strict=True):
+        if value > HALVES_APART * dict(zip(PARAMETERS, rims.spread, strict=True))[name]:
+            doubts.append(f"two halves of the LEDs disagree about {name} by {value:.3g}")
+    for name, value, far in zip(PARAMETERS, q * rims.spread, np.abs(q) > FARTHEST, strict=True):
+        if far:
+            doubts.append(f"{name} is off by {value:+.3g}, beyond what was searched; the profile is probably wrong")
+    if not free[:2].all():
+        doubts.append("the rims do not determine the shift")
+    kept = [f"{name} cannot be told from these LEDs and stays nominal" for name in np.array(PARAMETERS)[~free]]
+    # The edge of a disc is blurred by the finite image: a fifth of a bin is what simulated boards show.
+    blur_na = 0.2 * max(rims.bin_yx) * optics.wavelength_um
+    reach_na = max(float(np.hypot(*na_p2[used].T).mean()) if used.any() else 0.0, blur_na)
+    systematic = np.array([0, 0, 0, blur_na / reach_na, blur_na])
+    deviation = np.where(free, np.hypot(rims.deviation(q) * rims.spread, systematic), np.inf)
+    uncertainty = dict(zip(PARAMETERS, map(float, deviation), strict=True))
+    return PoseFit(pose, uncertainty, residual, score_p, dark_p, not doubts, (*doubts, *kept))
 
 
 class Rims:
     """The spectra of the images, and the likelihood of a pose.
 
-    A pose is a vector of five numbers, each in units of what it may reasonably be off (`_spread`), 0 nominal.
+    A pose is a vector of five numbers, each in units of what it may reasonably be off (`spread`), 0 nominal.
     """
 
     def __init__(
@@ -195,7 +240,7 @@ class Rims:
         self.lit_p = (brightness_p > DARK_BELOW * np.median(brightness_p)) | (flat_p > DARK_BELOW * np.median(flat_p))
         height_mm = float(np.median(position_mm_p3[:, 2]))
         self._nominal = np.array([0, 0, 0, 1, optics.objective_na])
-        self._spread = np.array([0.03 * height_mm, 0.03 * height_mm, 2.0, 0.03, 0.03 * optics.objective_na])
+        self.spread = np.array([0.03 * height_mm, 0.03 * height_mm, 2.0, 0.03, 0.03 * optics.objective_na])
         # By this much of its usual error a parameter moves the rim by half a bin: finer is only noise.
         self._resolved = 0.5 * max(self.bin_yx) * optics.wavelength_um / (0.03 * optics.objective_na)
         angle = (np.arange(RAYS) + 0.5) * 2 * np.pi / RAYS
@@ -203,7 +248,7 @@ class Rims:
 
     def pose(self, q: Floats) -> BoardPose:
         """The pose of a vector."""
-        x, y, rotation, scale, na = (float(part) for part in self._nominal + q * self._spread)
+        x, y, rotation, scale, na = (float(part) for part in self._nominal + q * self.spread)
         return BoardPose((x, y), rotation, scale, na)
 
     def discs(self, q: Floats) -> tuple[Floats, float]:
@@ -212,21 +257,45 @@ class Rims:
         centre_p2 = pose.led_na(self.position_mm_p3, self.led_na_p2) / self.optics.wavelength_um
         return centre_p2, pose.objective_na / self.optics.wavelength_um
 
-    def fit(self, images: int) -> PoseFit:
-        q = np.zeros(5)
-        radius = self.discs(q)[1]
-        free = np.ones(5, bool)
+    def fit(self) -> tuple[Floats, NDArray[np.bool_]]:
+        """Find the most likely pose, and which of its parameters the rims determine; the others stay at 0."""
+        q, free = np.zeros(5), np.ones(5, bool)
         for turn in range(ROUNDS):
-            self.tabulate(q, radius * (0.3, 0.2, 0.1)[min(turn, 2)])
+            self.tabulate(q, self.discs(q)[1] * REACHES[min(turn, len(REACHES) - 1)])
             if turn == 0:
                 grid = np.linspace(-1.5, 1.5, 9)
                 starts = [np.array([x, y, 0, 0, 0]) for x in grid for y in grid]
                 q = max(starts, key=lambda start: float(self.likelihood_p(start).sum()))
             before = q
             q = self.climb(q, free)
-            if turn > 2 and np.abs(q - before).max() < 0.005:
+            open_to_doubt = free & (self.deviation(q) > UNDETERMINED)
+            if open_to_doubt.any():
+                free &= ~open_to_doubt
+                q = self.climb(np.where(free, q, 0), free)
+            elif turn >= len(REACHES) and np.abs(q - before).max() < RESTED:
                 break
-        return self._judge(q, free, images)
+        self.tabulate(q, self.discs(q)[1] * REACHES[-1])
+        return q, free
+
+    def deviation(self, q: Floats) -> Floats:
+        """Standard deviation (5,) of a vector: how much the images disagree, but no less than their noise makes it."""
+        gradient_p5, hessian_p55 = self.derivatives(q)
+        curvature, axes = np.linalg.eigh(np.eye(5) - hessian_p55.sum(axis=0))
+        inverse = axes @ np.diag(1 / np.maximum(curvature, 1)) @ axes.T
+        found: Floats = np.sqrt(np.diag(inverse @ (gradient_p5.T @ gradient_p5) @ inverse) + np.diag(inverse))
+        return found
+
+    def halves(self, q: Floats, free: NDArray[np.bool_]) -> Floats:
+        """By how much (5,) the poses of every second image and of the others differ."""
+        free_55 = np.outer(free, free)
+        gradient_p5, hessian_p55 = self.derivatives(q)
+        used = np.flatnonzero(self.used_p)
+        ends = []
+        for half in (used[::2], used[1::2]):
+            information = np.eye(5) - hessian_p55[half].sum(axis=0) * free_55
+            ends.append(np.linalg.solve(information, np.where(free, gradient_p5[half].sum(axis=0) - q, 0)))
+        apart: Floats = np.abs(ends[0] - ends[1])
+        return apart
 
     def tabulate(self, q: Floats, reach: float) -> None:
         """Sum the likelihood ratios along rays from each disc's centre, within `reach` of its rim."""
@@ -240,23 +309,27 @@ class Rims:
         distance = radius - reach + step * (np.arange(count) + 0.5)
         self._centre_p2, self._start, self._step = centre_p2, radius - reach, step
         self._table = np.zeros((len(centre_p2), RAYS, count + 1))
-        self._steps = np.zeros(len(centre_p2))
+        self.found_p, self.expected_p = np.zeros((2, len(centre_p2)))
+        side = np.where(distance < radius, 1.0, -1.0) * (np.abs(distance - radius) < SCORED_BINS * max(self.bin_yx))
         for place in np.flatnonzero(self.used_p):
             fx = centre_p2[place, 0] + distance * self._ray_a2[:, :1]
             fy = centre_p2[place, 1] + distance * self._ray_a2[:, 1:]
             pick = _Between(fy / bin_y, fx / bin_x, outside_yx.shape)
             low = pick(outside_yx)
-            step_height = np.clip(pick(inside_yx) - low, 0, 6)
-            half_power = low + np.log((1 + np.exp(step_height)) / 2)
-            ratio = step_height * (pick(self.log_power_pyx[place]) - half_power) / LOG_VARIANCE
+            height = np.clip(pick(inside_yx) - low, 0, 6)
+            half_power = np.log((1 + np.exp(height)) / 2)
+            seen = pick(self.log_power_pyx[place]) - low
             usable = np.hypot(fx + centre_p2[place, 0], fy + centre_p2[place, 1]) > radius + guard
             usable &= np.hypot(fx, fy) > 0.1 * radius
             usable &= np.maximum(np.abs(fx), np.abs(fy)) < 0.5 / self.optics.pixel_um
             at_rim = centre_p2[place] + radius * self._ray_a2
             known = _Between(at_rim[:, 1:] / bin_y, at_rim[:, :1] / bin_x, outside_yx.shape)(known_yx)
-            ratio = ratio * known
-            area = distance * step * (2 * np.pi / RAYS) / (bin_x * bin_y)
-            np.cumsum(np.where(usable, ratio, 0) * area / CORRELATED, axis=1, out=self._table[place, :, 1:])
+            bins = distance * step * (2 * np.pi / RAYS) / (bin_x * bin_y)
+            weight = usable * known * height * bins / (LOG_VARIANCE * CORRELATED)
+            ratio = weight * (seen - half_power)
+            np.cumsum(ratio, axis=1, out=self._table[place, :, 1:])
+            self.found_p[place] = (side * ratio).sum()
+            self.expected_p[place] = (side * weight * (height * (side > 0) - half_power)).sum()
 
     def likelihood_p(self, q: Floats) -> Floats:
         """Log likelihood ratio (P,) of each image's disc, up to a constant; 0 for images not used."""
@@ -293,23 +366,25 @@ class Rims:
 
     def derivatives(self, q: Floats) -> tuple[Floats, Floats]:
         """Gradient (P, 5) and second derivatives (P, 5, 5) of `likelihood_p`, by differences."""
-        step = self._resolved
-        unit = step * np.eye(5)
+        unit = FINE_STEP * np.eye(5)
+        gradient = np.stack([self.likelihood_p(q + e) - self.likelihood_p(q - e) for e in unit], axis=1)
+        gradient /= 2 * FINE_STEP
+        unit = self._resolved * np.eye(5)
         here = self.likelihood_p(q)
         up = [self.likelihood_p(q + e) for e in unit]
         down = [self.likelihood_p(q - e) for e in unit]
-        gradient = np.stack([(u - d) / (2 * step) for u, d in zip(up, down, strict=True)], axis=1)
         hessian = np.zeros((len(here), 5, 5))
         for i in range(5):
-            hessian[:, i, i] = (up[i] + down[i] - 2 * here) / step**2
+            hessian[:, i, i] = up[i] + down[i] - 2 * here
             for j in range(i):
                 both = self.likelihood_p(q + unit[i] + unit[j]) + self.likelihood_p(q - unit[i] - unit[j])
                 apart = self.likelihood_p(q + unit[i] - unit[j]) + self.likelihood_p(q - unit[i] + unit[j])
-                hessian[:, i, j] = hessian[:, j, i] = (both - apart) / (4 * step**2)
+                hessian[:, i, j] = hessian[:, j, i] = (both - apart) / 4
+        hessian /= self._resolved**2
         return gradient, hessian
 
     def _levels(self, centre_p2: Floats, radius: float) -> tuple[NDArray[np.float32], ...]:
-        """Expected log power (H, W) outside of both discs and in one of them, from the images with each frequency there."""
+        """Expected log power outside of both discs and in one of them, and how well both are known (0 to 1): (H, W) each."""
         guard = GUARD_BINS * max(self.bin_yx)
         sums = np.zeros((2, *self.log_power_pyx.shape[1:]), np.float32)
         counts = np.zeros_like(sums)
@@ -336,21 +411,7 @@ class Rims:
             rest = _smooth(total - count * trend, bins) / (np.maximum(_smooth(count, bins), 0) + 0.5)
             levels.append((trend + rest).astype(np.float32))
         fewer = np.maximum(np.minimum(*(_smooth(count, KNOWN_BINS) for count in counts)), 0)
-        return levels[0], levels[1], fewer / (fewer + KNOWN)
-
-    def _judge(self, q: Floats, free: NDArray[np.bool_], images: int) -> PoseFit:
-        gradient_p5, hessian_p55 = self.derivatives(q)
-        information = -hessian_p55.sum(axis=0) + np.eye(5)
-        inverse = np.linalg.pinv(information)
-        spread = inverse @ (gradient_p5.T @ gradient_p5) @ inverse
-        deviation = np.sqrt(np.maximum(np.diag(spread), 0)) * self._spread
-        pose = self.pose(q)
-        na_p2 = pose.led_na(self.position_mm_p3, self.led_na_p2)
-        dark = np.zeros(images, bool)
-        dark[self.rows] = ~self.lit_p | dark_field(na_p2, pose.objective_na)
-        score = np.full(images, np.nan)
-        uncertainty = dict(zip(PARAMETERS, map(float, deviation), strict=True))
-        return PoseFit(pose, uncertainty, 0.0, score, dark, True, ())
+        return levels[0], levels[1], (fewer / (fewer + KNOWN)).astype(np.float32)
 
 
 class _Between:
@@ -372,14 +433,13 @@ class _Between:
 def _taper(size: int) -> Floats:
     """A window (Tukey) that lets the images' edges vanish."""
     edge = np.minimum(np.arange(size) + 0.5, np.arange(size)[::-1] + 0.5) / (TAPER / 2 * size)
-    return 0.5 - 0.5 * np.cos(np.pi * np.minimum(edge, 1))
+    window: Floats = 0.5 - 0.5 * np.cos(np.pi * np.minimum(edge, 1))
+    return window
 
 
 def _smooth(image_yx: NDArray[np.float32], bins: float) -> NDArray[np.float32]:
     """Periodic Gaussian blur of a standard deviation in pixels."""
     rows, columns = image_yx.shape
     f2 = np.fft.fftfreq(rows)[:, None] ** 2 + np.fft.rfftfreq(columns) ** 2
-    blurred: NDArray[np.float32] = np.fft.irfft2(
-        np.fft.rfft2(image_yx) * np.exp(-2 * (np.pi * bins) ** 2 * f2).astype(np.float32), s=image_yx.shape
-    )
-    return blurred
+    blur = np.exp(-2 * (np.pi * bins) ** 2 * f2).astype(np.float32)
+    return np.fft.irfft2(np.fft.rfft2(image_yx) * blur, s=image_yx.shape).astype(np.float32)

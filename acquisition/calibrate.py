@@ -42,7 +42,7 @@ ROUNDS = 8
 RAYS = 192
 REACHES = 0.3, 0.2, 0.1
 """How far from the rims to look, in radii of the discs, in the first rounds; the last one in all others."""
-RESTED = 0.005
+RESTED = 0.01
 TAPER = 0.25
 """Share of an image's width in which its edges fade out."""
 GUARD_BINS = 1.5
@@ -135,7 +135,8 @@ class PoseFit:
 
 def dark_field(led_na_l2: Floats, objective_na: float) -> NDArray[np.bool_]:
     """Which LEDs (L,) lie outside the pupil: their images lack the unscattered light."""
-    return np.hypot(*led_na_l2.T) >= objective_na
+    outside_l: NDArray[np.bool_] = np.hypot(*led_na_l2.T) >= objective_na
+    return outside_l
 
 
 def fit_pose(
@@ -233,7 +234,11 @@ class Rims:
             image = images_pyx[row].astype(np.float32)
             mean_p[place] = image.mean()
             image = window * (image / ((image * window).sum() / window.sum()) - 1)
-            self.log_power_pyx[place] = np.log(np.abs(np.fft.fft2(image)) ** 2 + np.float32(1e-12))
+            half = np.log(np.abs(np.fft.rfft2(image)) ** 2 + np.float32(1e-12))
+            self.log_power_pyx[place, :, : half.shape[1]] = half
+            # A real image has the same power at +f and -f.
+            mirrored = np.roll(half[::-1, (width - 1) // 2 : 0 : -1], 1, axis=0)
+            self.log_power_pyx[place, :, half.shape[1] :] = mirrored
         # Seen under an angle and from farther away, LEDs of a flat board are dimmer off the axis, those of a dome not.
         brightness_p = mean_p / strength_p
         flat_p = brightness_p / (1 - (led_na_p2**2).sum(axis=1)) ** 2
@@ -354,7 +359,7 @@ class Rims:
             step = axes @ ((axes.T @ gradient) / np.maximum(np.abs(curvature), 1))
             step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
             before = self.likelihood_p(q).sum() - 0.5 * q @ q
-            while np.abs(step).max() > 1e-3:
+            while np.abs(step).max() > 3e-3:
                 trial = q + step
                 if self.likelihood_p(trial).sum() - 0.5 * trial @ trial > before:
                     break
@@ -384,7 +389,7 @@ class Rims:
         return gradient, hessian
 
     def _levels(self, centre_p2: Floats, radius: float) -> tuple[NDArray[np.float32], ...]:
-        """Expected log power outside of both discs and in one of them, and how well both are known (0 to 1): (H, W) each."""
+        """Expected log power outside of both discs and in one of them, and how well known (0 to 1): (H, W) each."""
         guard = GUARD_BINS * max(self.bin_yx)
         sums = np.zeros((2, *self.log_power_pyx.shape[1:]), np.float32)
         counts = np.zeros_like(sums)

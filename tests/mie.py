@@ -6,11 +6,12 @@ import miepython
 import numpy as np
 
 
-def mie_intensity(optics, na, radius_um, dn, centre_um, shape, oversampling=1):
+def mie_intensity(optics, na, radius_um, dn, centre_um, shape, oversampling=1, soft_edge=False):
     """Image of a sphere in unpolarised light, from the exact far field.
 
     A far field F(s) exp(ikr)/r is the angular spectrum E(f) = 2 pi i F / kz (Weyl); Bohren and Huffman's amplitude
     matrix gives F = (i/k) S E_incident. A lens turns the direction along the meridian of each wave into the radial one.
+    The pupil's edge is sharp, or as wide as one bin of the frequencies, as in the reconstruction's models.
     """
     step = optics.pixel_um / oversampling
     rows, columns = (oversampling * n for n in shape)
@@ -19,7 +20,10 @@ def mie_intensity(optics, na, radius_um, dn, centre_um, shape, oversampling=1):
     u = np.asarray(na) / wavelength
     fx = np.fft.fftfreq(columns, step)[None, :] + u[0] + np.zeros((rows, 1))
     fy = np.fft.fftfreq(rows, step)[:, None] + u[1] + np.zeros((1, columns))
-    passes = np.hypot(fx, fy) <= optics.objective_na / wavelength
+    inside = optics.objective_na / wavelength - np.hypot(fx, fy)
+    share = np.clip(inside * step * np.sqrt(rows * columns) + 0.5, 0, 1) if soft_edge else 1.0 * (inside >= 0)
+    share[0, 0] = inside[0, 0] >= 0
+    passes = share > 0
 
     def direction(fx, fy):
         s = np.stack([fx, fy, np.zeros_like(fx)], -1) * wavelength / index
@@ -38,8 +42,9 @@ def mie_intensity(optics, na, radius_um, dn, centre_um, shape, oversampling=1):
     normal = np.cross(s, s0)
     length = np.linalg.norm(normal, axis=-1, keepdims=True)
     fallback = np.cross(s, [0.0, 1.0, 0.0])
-    normal = np.where(length > 1e-9, normal / np.maximum(length, 1e-30),
-                      fallback / np.linalg.norm(fallback, axis=-1, keepdims=True))
+    normal = np.where(
+        length > 1e-9, normal / np.maximum(length, 1e-30), fallback / np.linalg.norm(fallback, axis=-1, keepdims=True)
+    )
     # Of the norms on offer, this one has |S|^2 / k^2 as differential cross-section; its time runs the other way.
     s1, s2 = (part.conj() for part in miepython.S1_S2((index + dn) / index, k * radius_um, s @ s0, norm="wiscombe"))
     kz = k * s[..., 2]
@@ -60,7 +65,7 @@ def mie_intensity(optics, na, radius_um, dn, centre_um, shape, oversampling=1):
                 (field * axis).sum(-1) * place[:, part] for axis, place in zip(axes, flat, strict=True)
             )
             spectrum[0, 0] += rows * columns * straight[part]
-            total += 0.5 * np.abs(np.fft.ifft2(spectrum)) ** 2
+            total += 0.5 * np.abs(np.fft.ifft2(share * spectrum)) ** 2
     return total.reshape(shape[0], oversampling, shape[1], oversampling).mean(axis=(1, 3))
 
 

@@ -13,11 +13,14 @@ Source: Ling, Tahir, Lin, Lee, Tian, Biomedical Optics Express 9, 2130 (2018), d
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from recon.forward.waves import LedModel
+from recon.forward.waves import axial_wavenumber as axial_wavenumber
+from recon.forward.waves import potential_per_index as potential_per_index
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,28 +42,7 @@ class Disc:
     step: Tensor
 
 
-def frequencies(
-    shape_yx: tuple[int, int], pixel_um: float, device: torch.device | str = "cpu"
-) -> tuple[Tensor, Tensor]:
-    """Transverse frequencies of an FFT over (y, x), cycles per micrometre, float64: (fx, fy), each (H, W)."""
-    fy = torch.fft.fftfreq(shape_yx[0], pixel_um, dtype=torch.float64, device=device)
-    fx = torch.fft.fftfreq(shape_yx[1], pixel_um, dtype=torch.float64, device=device)
-    grid_y, grid_x = torch.meshgrid(fy, fx, indexing="ij")
-    return grid_x, grid_y
-
-
-def axial_wavenumber(fx: Tensor, fy: Tensor, medium_index: float, wavelength_um: float) -> Tensor:
-    """kz in radians per micrometre; zero where the wave is evanescent."""
-    squared = (medium_index / wavelength_um) ** 2 - fx**2 - fy**2
-    return 2.0 * math.pi * torch.sqrt(squared.clamp(min=0.0))
-
-
-def potential_per_index(optics: Optics) -> float:
-    """V / (dn + i kappa) = 2 k0^2 n0, per square micrometre, to first order."""
-    return 2.0 * (2.0 * math.pi / optics.wavelength_um) ** 2 * optics.medium_index
-
-
-class BornModel:
+class BornModel(LedModel):
     """First Born model of bright-field LEDs; see the module's text for the formula."""
 
     name = "born"
@@ -68,11 +50,7 @@ class BornModel:
     patterns_per_step = 32
 
     def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
-        self.grid = grid
-        self.optics = optics
-        self.device = torch.device(device)
-        self.led_na_l2 = torch.as_tensor(led_na_l2, dtype=torch.float64, device=self.device)
-        self._fx, self._fy = frequencies(grid.shape_zyx[1:], grid.pixel_um, self.device)
+        super().__init__(grid, optics, led_na_l2, device)
         self._discs: dict[int, Disc] = {}
 
     def usable_leds(self) -> Tensor:
@@ -87,13 +65,12 @@ class BornModel:
         return self._discs[led]
 
     def _make_disc(self, led: int) -> Disc:
-        wavelength, medium = self.optics.wavelength_um, self.optics.medium_index
-        ux, uy = (self.led_na_l2[led] / wavelength).unbind()
-        gx, gy = (self._fx + ux).reshape(-1), (self._fy + uy).reshape(-1)
-        bins = torch.nonzero(gx**2 + gy**2 <= (self.optics.objective_na / wavelength) ** 2)[:, 0]
-        kz_out = axial_wavenumber(gx[bins], gy[bins], medium, wavelength)
-        kz_in = axial_wavenumber(ux, uy, medium, wavelength)
-        amplitude = 0.5j * self.grid.dz_um * potential_per_index(self.optics) / kz_out
+        ux, uy = (self.led_na_l2[led] / self.optics.wavelength_um).unbind()
+        gx, gy = self.fx + ux, self.fy + uy
+        passed = self.pupil(gx, gy).flatten()
+        bins = torch.nonzero(passed)[:, 0]
+        kz_in, kz_out = self.axial_wavenumber(ux, uy), self.axial_wavenumber(gx.flatten()[bins], gy.flatten()[bins])
+        amplitude = 0.5j * passed[bins] * self.grid.dz_um * potential_per_index(self.optics) / kz_out
         rate = kz_in - kz_out
         first = amplitude * torch.exp(1j * rate * self.grid.z_first_um)
         step = torch.exp(1j * rate * self.grid.dz_um)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from acquisition.errors import OperatorError
+from recon.forward.beam import BeamModel
+from recon.forward.born import BornModel
+from recon.forward.ssnp import SsnpModel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from acquisition.capture import Optics
-    from recon.forward.born import BornModel
-    from recon.forward.ssnp import SsnpModel
     from recon.grid import VolumeGrid
 
 
@@ -40,7 +41,7 @@ class ForwardModel(Protocol):
         ...
 
     def images(self, index_zyx: Tensor, leds: Tensor) -> Tensor:
-        """Predict normalised intensity (empty field = 1).
+        """Predict intensity in units of the LED's illumination: an empty bright field is 1, a dark one 0.
 
         Parameters
         ----------
@@ -75,14 +76,11 @@ def is_multi_slice(name: str) -> bool:
     return _kind(name).multi_slice
 
 
-def _kind(name: str) -> type[BornModel] | type[SsnpModel]:
-    from recon.forward.born import BornModel
-    from recon.forward.ssnp import SsnpModel
-
-    kinds: dict[str, type[BornModel] | type[SsnpModel]] = {kind.name: kind for kind in (BornModel, SsnpModel)}
-    if name not in kinds:
-        raise OperatorError(f"There is no forward model {name!r}.", f"Choose one of: {', '.join(kinds)}.")
-    return kinds[name]
+def _kind(name: str) -> type[BornModel] | type[BeamModel] | type[SsnpModel]:
+    for kind in (BornModel, BeamModel, SsnpModel):
+        if kind.name == name:
+            return kind
+    raise OperatorError(f"There is no forward model {name!r}.", "Choose one of: born, beam, ssnp.")
 
 
 def pattern_images(model: ForwardModel, index_zyx: Tensor, brightness_pl: Tensor) -> Tensor:

@@ -1,132 +1,132 @@
 """Split-step non-paraxial model: the full wave equation without back-scattering, for strong samples and dark field.
 
-The state is the field and its slope along z, in the frequency domain, with the LED's tilt factored out: U(f), W(f)
-stand for the transverse frequencies f + u, so the crop is periodic for every angle. From plane to plane, with kz =
+With the spectra U of the field and W of its slope along z (`recon.forward.multi_slice` says in which frame), and kz =
 kz(f + u),
 
     propagate by d:  U' = cos(kz d) U + sin(kz d) / kz W        W' = -kz sin(kz d) U + cos(kz d) W
-    scatter in d:    W' = W - FFT( d k0^2 (n^2 - n0^2) IFFT(U) )
+    scatter in d:    W' = W - S,  S = FFT( d k0^2 (n^2 - n0^2) IFFT(U) )
 
-and behind the sample the forward part (U + W / (i kz)) / 2 is propagated back to z = 0, cut by the pupil, and its
-intensity taken. Evanescent frequencies are removed. A plane scatters at its centre, half a step of propagation on each
-side. Each plane costs two FFTs forwards and two backwards; the field at each plane is kept for the gradient, which is
-the exact adjoint. Sources: Lim, Ayoub, Antoine, Psaltis, Light: Science & Applications 8, 82 (2019); Zhu, Wang, Tian,
-Optics Express 30, 32808 (2022); derived anew.
+The slope is not needed: adding the steps from one plane to the next and to the one before eliminates it exactly,
+
+    U[n+1] = 2 cos(kz d) U[n] - U[n-1] - sin(kz d) / kz S[n]
+
+and with U[n] counted by the signs + + - - + + - - ... the right side is added to the old U[n-1] in place. Behind the
+last plane N - 1 two such spectra give the light that goes forward,
+
+    A = (U[N] - exp(-i kz d) U[N-1]) / (2 i sin(kz d))
+
+Where planes lie a multiple of half a wave apart the two are the same and tell nothing: there kz d is moved by a
+thousandth. Evanescent frequencies are removed. The adjoint obeys the same recursion.
+Sources: Lim, Ayoub, Antoine, Psaltis, Light: Science & Applications 8, 82 (2019); Zhu, Wang, Tian, Optics Express 30,
+32808 (2022); derived anew.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from recon.forward.born import axial_wavenumber, frequencies
+from recon.forward.multi_slice import Light, MultiSliceModel, Wave
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from acquisition.capture import Optics
-    from recon.grid import VolumeGrid
+SMALLEST_SINE = 2e-3
+"""Of kz d. Rounding errors grow by its inverse, and kz d is in error by no more than it."""
 
 
-class SsnpModel:
+class SsnpWave(Wave):
+    """State: the spectra in the plane ahead and in the one before, (2, K, H, W)."""
+
+    def __init__(self, model: MultiSliceModel, leds: Tensor) -> None:
+        distance = model.grid.dz_um
+        light = Light(model, leds)
+        self._planes = model.grid.shape_zyx[0]
+        phase = light.kz * distance
+        # Sine of the distance from the nearest multiple of pi, which is moved away from it.
+        beyond = torch.remainder(phase + 0.5 * math.pi, math.pi) - 0.5 * math.pi
+        away = torch.where(beyond < 0.0, -SMALLEST_SINE, SMALLEST_SINE)
+        phase = torch.where(beyond.abs() < SMALLEST_SINE, phase - beyond + away, phase)
+        sine = torch.sin(phase)
+        self._two_cosine = _for_real_parts(2.0 * torch.cos(phase) * light.travels)
+        self._sine_over_kz = _for_real_parts(sine / light.kz * light.travels)
+        self._incident_k = light.incident_k
+        self._step_k = torch.polar(torch.ones_like(phase[:, 0, 0]), -phase[:, 0, 0])
+        forward = light.to_focus / (2j * sine)
+        self._exit_last = (-forward * torch.exp(-1j * phase)).to(torch.complex64)
+        # The sign of the spectrum ahead against the last one.
+        sign = -1.0 if self._planes % 2 else 1.0
+        self._exit_ahead = (sign * forward).to(torch.complex64)
+
+    def start(self) -> Tensor:
+        """See `Wave.start`."""
+        state = self._exit_ahead.new_zeros(2, *self._exit_ahead.shape)
+        state[0, :, 0, 0] = self._incident_k
+        state[1, :, 0, 0] = self._incident_k * self._step_k
+        return state
+
+    def through(self, state: Tensor, scatter: Tensor, planes: range, fields: Tensor | None) -> None:
+        """See `Wave.through`."""
+        field = torch.empty_like(state[0])
+        for number, plane in enumerate(planes):
+            torch.fft.ifft2(state[plane % 2], out=field)
+            if fields is not None:
+                torch.conj_physical(field, out=fields[number])
+            self._step(state, plane, plane % 2, field.mul_(scatter[plane]))
+
+    def _step(self, state: Tensor, plane: int, here: int, kicked: Tensor) -> None:
+        """From the spectra of two planes to those of the next two; `kicked` is field times what scatters."""
+        sign = -1.0 if plane % 2 else 1.0
+        parts = torch.view_as_real(state)
+        scattered = torch.view_as_real(torch.fft.fft2(kicked))
+        parts[1 - here].addcmul_(self._two_cosine, parts[here], value=-sign)
+        parts[1 - here].addcmul_(self._sine_over_kz, scattered, value=sign)
+
+    def exit(self, state: Tensor) -> Tensor:
+        """See `Wave.exit`."""
+        ahead = self._planes % 2
+        return torch.addcmul(self._exit_ahead * state[ahead], self._exit_last, state[1 - ahead])
+
+    def exit_adjoint(self, spectrum: Tensor) -> Tensor:
+        """See `Wave.exit_adjoint`; the state is the adjoint one times sin(kz d) / kz, which obeys the recursion."""
+        ahead = self._planes % 2
+        state = spectrum.new_empty(2, *spectrum.shape)
+        state[ahead] = spectrum * self._exit_ahead.conj()
+        state[1 - ahead] = spectrum * self._exit_last.conj()
+        torch.view_as_real(state).mul_(self._sine_over_kz)
+        return state
+
+    def back_through(self, state: Tensor, conjugate: Tensor, planes: range, fields: Tensor, grad: Tensor) -> None:
+        """See `Wave.back_through`."""
+        field = torch.empty_like(state[0])
+        for plane in reversed(planes):
+            sign = -1.0 if plane % 2 else 1.0
+            here = 1 - plane % 2
+            torch.fft.ifft2(state[here], out=field)
+            for kept, back in zip(fields[plane - planes.start], field, strict=True):
+                grad[plane].addcmul_(kept, back, value=sign)
+            if plane:
+                self._step(state, plane, here, field.mul_(conjugate[plane]))
+
+
+class SsnpModel(MultiSliceModel):
     """Split-step non-paraxial model of any LED; see the module's text for the formulas."""
 
     name = "ssnp"
-    multi_slice = True
-    patterns_per_step = 6
 
-    def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
-        self.grid = grid
-        self.optics = optics
-        self.device = torch.device(device)
-        self.led_na_l2 = torch.as_tensor(led_na_l2, dtype=torch.float64, device=self.device)
-        self.fx, self.fy = frequencies(grid.shape_zyx[1:], grid.pixel_um, self.device)
+    def make_wave(self, leds: Tensor) -> Wave:
+        """See `MultiSliceModel.make_wave`."""
+        return SsnpWave(self, leds)
 
-    def usable_leds(self) -> Tensor:
-        """Every LED whose light travels in the medium."""
-        inside: Tensor = torch.linalg.vector_norm(self.led_na_l2, dim=1) < self.optics.medium_index
-        return inside
-
-    def images(self, index_zyx: Tensor, leds: Tensor) -> Tensor:
-        """See `ForwardModel.images`."""
+    def scatter(self, index_zyx: Tensor) -> Tensor:
+        """See `MultiSliceModel.scatter`: d k0^2 (n^2 - n0^2), (Z, H, W)."""
         k0 = 2.0 * math.pi / self.optics.wavelength_um
-        medium = self.optics.medium_index
-        # n^2 - n0^2 without the difference of large numbers
-        potential_zyx = (k0**2 * self.grid.dz_um) * (index_zyx * (index_zyx + 2.0 * medium))
-        images = [
-            WavePropagation.apply(potential_zyx, Plan(self, led))  # type: ignore[no-untyped-call]
-            for led in self.led_na_l2[leds]
-        ]
-        return torch.stack(images)
+        # Without the difference of large numbers.
+        return (k0**2 * self.grid.dz_um) * (index_zyx * (index_zyx + 2.0 * self.optics.medium_index))
 
 
-class Plan:
-    """The constants of one LED: phase factors of a whole step, the start and the detection."""
-
-    def __init__(self, model: SsnpModel, led_na: Tensor) -> None:
-        optics, grid = model.optics, model.grid
-        wavelength, medium = optics.wavelength_um, optics.medium_index
-        u = led_na / wavelength
-        gx, gy = model.fx + u[0], model.fy + u[1]
-        squared = gx**2 + gy**2
-        propagating = squared < (medium / wavelength) ** 2 * (1.0 - 1e-4)
-        kz = axial_wavenumber(gx, gy, medium, wavelength).where(propagating, torch.ones_like(gx))
-        kz_in = axial_wavenumber(u[0], u[1], medium, wavelength)
-        mask = propagating.to(torch.float64)
-        phase = kz * grid.dz_um
-        self.cos = (torch.cos(phase) * mask).to(torch.float32)
-        self.sin_over_kz = (torch.sin(phase) / kz * mask).to(torch.float32)
-        self.kz_sin = (torch.sin(phase) * kz * mask).to(torch.float32)
-        self.mask = mask.to(torch.float32)
-        planes = grid.shape_zyx[0]
-        first, last = grid.z_first_um, grid.z_first_um + (planes - 1) * grid.dz_um
-        # The incident wave exp(i kz_in z), of unit strength at z = 0, on the first plane.
-        rows, columns = grid.shape_zyx[1:]
-        self.start_u = torch.zeros(rows, columns, dtype=torch.complex64, device=model.device)
-        self.start_w = torch.zeros_like(self.start_u)
-        self.start_u[0, 0] = rows * columns * torch.exp(1j * kz_in * first)
-        self.start_w[0, 0] = 1j * kz_in * self.start_u[0, 0].to(torch.complex128)
-        pupil = (squared <= (optics.objective_na / wavelength) ** 2) & propagating
-        back = torch.exp(-1j * kz * last) * pupil
-        self.detect_u = (0.5 * back).to(torch.complex64)
-        self.detect_w = (-0.5j * back / kz).to(torch.complex64)
-
-
-class WavePropagation(torch.autograd.Function):
-    """Potential (Z, H, W), already times dz -> intensity (H, W) of one LED, with the adjoint as its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, potential_zyx: Tensor, plan: Plan) -> Tensor:  # noqa: D102
-        u, w = plan.start_u, plan.start_w
-        fields = torch.empty_like(potential_zyx)
-        for plane, potential in enumerate(potential_zyx):
-            if plane:
-                u, w = plan.cos * u + plan.sin_over_kz * w, plan.cos * w - plan.kz_sin * u
-            fields[plane] = torch.fft.ifft2(u)
-            w = w - plan.mask * torch.fft.fft2(potential * fields[plane])
-        detected = torch.fft.ifft2(plan.detect_u * u + plan.detect_w * w)
-        ctx.plan = plan
-        ctx.save_for_backward(potential_zyx, fields, detected)
-        intensity: Tensor = detected.real.square() + detected.imag.square()
-        return intensity
-
-    @staticmethod
-    def backward(ctx: Any, grad_yx: Tensor) -> tuple[Tensor, None]:  # noqa: D102
-        potential_zyx, fields, detected = ctx.saved_tensors
-        plan = ctx.plan
-        size = grad_yx.numel()
-        spectrum = torch.fft.fft2(2.0 * grad_yx * detected) / size
-        grad_u, grad_w = plan.detect_u.conj() * spectrum, plan.detect_w.conj() * spectrum
-        grad_zyx = torch.empty_like(potential_zyx)
-        for plane in range(len(potential_zyx) - 1, -1, -1):
-            scattered = torch.fft.ifft2(plan.mask * grad_w) * (-size)
-            grad_zyx[plane] = scattered * fields[plane].conj()
-            grad_u = grad_u + torch.fft.fft2(scattered * potential_zyx[plane].conj()) / size
-            if plane:
-                grad_u, grad_w = (
-                    plan.cos * grad_u - plan.kz_sin * grad_w,
-                    plan.sin_over_kz * grad_u + plan.cos * grad_w,
-                )
-        return grad_zyx, None
+def _for_real_parts(factor: Tensor) -> Tensor:
+    """Repeat real factors (...) for real and imaginary parts, (..., 2) float32: far quicker than mixed arithmetic."""
+    return factor.to(torch.float32).unsqueeze(-1).expand(*factor.shape, 2).contiguous()

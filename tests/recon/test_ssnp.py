@@ -32,7 +32,7 @@ def image_of_a_bead(optics, na, radius_um, dn, centre, dz_um, size_um, pixel_um)
     fine_optics = replace(optics, pixel_um=pixel_um)
     index = torch.from_numpy(volume_zyx(bead(radius_um, dn, centre), grid.z_um, (count, count), pixel_um))
     image = SsnpModel(grid, fine_optics, torch.tensor([na])).images(index, torch.tensor([0]))[0].numpy()
-    return image, mie_intensity(fine_optics, na, radius_um, dn, centre, (count, count))
+    return image, mie_intensity(fine_optics, na, radius_um, dn, centre, (count, count), soft_edge=True)
 
 
 @pytest.mark.parametrize(

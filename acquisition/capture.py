@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 import time
 from dataclasses import fields
@@ -26,7 +27,6 @@ from acquisition.disk_file import DiskFile
 from acquisition.errors import OperatorError
 
 if TYPE_CHECKING:
-    import os
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 
 __all__ = [
     "Calibration", "Capture", "CaptureError", "CaptureHeader", "CaptureStatus", "CaptureWriter", "Frame", "Optics",
-    "Truth", "check_free_name", "part_path", "read_capture", "read_header", "read_truth", "sha256_of",
+    "Truth", "check_changeable", "check_free_name", "part_path", "read_capture", "read_header", "read_truth",
+    "replace_calibration", "sha256_of",
 ]  # fmt: skip
 
 SCHEMA = "fieldscope-capture"
@@ -161,16 +162,7 @@ class CaptureWriter:
 
     def write_calibration(self, calibration: Calibration) -> None:
         """Store fitted LED directions and gains."""
-        self._write_group(
-            "entry/calibration",
-            {
-                "led_na": calibration.led_na_l2,
-                "led_gain": calibration.led_gain_l,
-                "objective_na": calibration.objective_na,
-                "residual": calibration.residual,
-                "method": calibration.method,
-            },
-        )
+        self._write_group("entry/calibration", _calibration_parts(calibration))
 
     def write_truth(self, truth: Truth) -> None:
         """Store what the simulated sample and board really were."""
@@ -289,6 +281,75 @@ class CaptureWriter:
             f"Cannot {action} {self._part}: {reason}. {getattr(self, 'frames_written', 0)} frames are stored.",
             "Check that the folder exists, may be written and has space left, then scan again.",
         )
+
+
+def check_changeable(path: Path) -> None:
+    """Refuse a capture into which no calibration can be stored.
+
+    Raises
+    ------
+    CaptureError
+        As `read_capture`; or the scan still runs, the file is write-protected, or its folder cannot be written.
+    """
+    copy_it = "Copy the capture to a folder of your own and calibrate the copy."
+    with _Reader(path) as reader:
+        status = reader.get("entry/status")[0].decode()
+    if status == "running" or path.suffix == ".part":
+        raise CaptureError(
+            f"The scan of {path} still runs or was interrupted.", "Wait for its end, or recover it first."
+        )
+    if (
+        not path.stat().st_mode & 0o222
+        or not os.access(path, os.W_OK)
+        or not os.access(path.absolute().parent, os.W_OK)
+    ):
+        raise CaptureError(f"{path} or its folder is write-protected.", copy_it)
+
+
+def replace_calibration(path: Path, calibration: Calibration) -> None:
+    """Store fitted LED directions and gains in a finished capture, in place of earlier ones.
+
+    The capture is copied, the copy changed and put in its place: whenever this is interrupted, what lies there is
+    whole, with or without the new calibration.
+
+    Raises
+    ------
+    CaptureError
+        As `check_changeable`; or the disk is full.
+    """
+    check_changeable(path)
+    path = path.resolve()
+    changed = path.with_name(f"{path.name}.calibrating")
+    try:
+        shutil.copy2(path, changed)
+        with h5py.File(changed, "r+", libver="earliest", locking=False) as file:
+            entry = file["entry"]
+            if "calibration" in entry:
+                del entry["calibration"]
+            group = entry.create_group("calibration")
+            for name, value in _calibration_parts(calibration).items():
+                group.create_dataset(name, data=value)
+        with changed.open("rb+") as file:
+            os.fsync(file.fileno())
+        changed.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CaptureError(
+            f"Cannot store the calibration in {path}: {reason}. The capture is unchanged.",
+            "Free as much space on the disk as the capture takes, or calibrate a copy on another disk.",
+        ) from error
+    finally:
+        changed.unlink(missing_ok=True)
+
+
+def _calibration_parts(calibration: Calibration) -> dict[str, Any]:
+    return {
+        "led_na": calibration.led_na_l2,
+        "led_gain": calibration.led_gain_l,
+        "objective_na": calibration.objective_na,
+        "residual": calibration.residual,
+        "method": calibration.method,
+    }
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -271,6 +271,33 @@ def reconstruct(
 
 
 @app.command()
+def calibrate(
+    capture_file: Annotated[Path, typer.Argument(help="Capture of a finished scan.", metavar="CAPTURE")],
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="PNG with the circles over the spectra.", metavar="FILE")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Leave the capture as it is.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Store also what is not to be trusted.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture if it exists.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find where the LED board really is, and store it in the capture.
+
+    Shift, rotation and distance of the board and the objective's NA follow from the rims of the two discs in the
+    spectra of the images. A board turned by 180 degrees shows the same discs: that is not seen here.
+
+    Example: `fieldscope calibrate cells.h5 --picture cells-calibration.png`
+    """
+    from gui.commands.calibrate import calibrate as run
+    from gui.commands.calibrate import readable
+
+    figures, refusal = run(capture_file, picture, dry_run, force, overwrite)
+    say(figures if as_json else readable(figures), as_json)
+    if refusal is not None:
+        raise refusal
+
+
+@app.command()
 def export(
     field: Annotated[Path, typer.Argument(help="Field file: NAME.field.h5.", metavar="FIELD")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.ome.tif.", metavar="FILE")],

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from recon.field import no_pulse
+from recon.grid import axial_period_um, lateral_period_um
 from recon.tikhonov import solve_tikhonov
 
 if TYPE_CHECKING:
@@ -68,14 +69,14 @@ class ShellCorrelation:
         (K,), 1 where they are the same; NaN where a shell is empty.
     resolution_um
         Period at which the correlation falls below the threshold for the first time; None where it is nowhere above.
-    limited_by_sampling
-        Whether it never falls: the resolution is then twice the sampling distance, and may be better.
+    never_falls
+        Whether it does not fall up to the highest frequency that sampling or light allow, whose period is then given.
     """
 
     frequency_per_um: NDArray[np.float64]
     correlation: NDArray[np.float64]
     resolution_um: float | None
-    limited_by_sampling: bool
+    never_falls: bool
 
 
 def shell_correlation(
@@ -83,6 +84,7 @@ def shell_correlation(
     second_zyx: NDArray[np.floating],
     voxel_zyx_um: tuple[float, float, float],
     direction: Direction = "all",
+    finest_um: float = 0.0,
 ) -> ShellCorrelation:
     """Correlate two real volumes shell by shell in the frequency domain.
 
@@ -96,6 +98,9 @@ def shell_correlation(
         ``all``: shells of equal |f|. ``lateral``: of these the part within 30 degrees of the focal plane. ``axial``:
         layers of equal |fz|, over all transverse frequencies; a cone about the z axis, as used for other microscopes,
         lies wholly within the missing cone of this one.
+    finest_um
+        Shortest period that was measured at all. Beyond it, and beyond the sampling limit, nothing is counted: what
+        agrees there is the edges of volumes.
 
     Raises
     ------
@@ -117,12 +122,13 @@ def shell_correlation(
     else:
         radius_zyx, width = np.hypot(lateral_zyx, axial_zyx), 1.0 / min(extents[1:])
         nyquist = 0.5 / max(voxel_zyx_um[1:] if direction == "lateral" else voxel_zyx_um)
+    highest = min(nyquist, 1.0 / finest_um) if finest_um > 0 else nyquist
     shell_zyx = np.round(radius_zyx / width).astype(np.int64)
-    counted = (shell_zyx > 0) & (radius_zyx <= nyquist * (1 + 1e-9))
+    counted = (shell_zyx > 0) & (radius_zyx <= highest * (1 + 1e-9))
     if direction == "lateral":
         counted &= axial_zyx <= math.tan(LATERAL_SECTOR) * lateral_zyx
     shells = shell_zyx[counted]
-    length = int(nyquist / width + 0.5) + 1
+    length = round(highest / width) + 1
 
     def total(values_zyx: NDArray[np.floating]) -> NDArray[np.float64]:
         return np.bincount(shells, values_zyx[counted], length)[1:].astype(np.float64)
@@ -136,8 +142,8 @@ def shell_correlation(
     level = np.maximum(THRESHOLD, SIGNIFICANCE / np.sqrt(np.maximum(counts, 1.0)))
     frequency = width * np.arange(1, length)
     kept = np.isfinite(correlation)
-    resolution, limited = _crossing(frequency[kept], correlation[kept] - level[kept], nyquist)
-    return ShellCorrelation(frequency, correlation, resolution, limited)
+    resolution, never_falls = _crossing(frequency[kept], correlation[kept] - level[kept], highest)
+    return ShellCorrelation(frequency, correlation, resolution, never_falls)
 
 
 def _window(shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -150,14 +156,14 @@ def _window(shape: tuple[int, ...]) -> NDArray[np.float64]:
     return window
 
 
-def _crossing(frequency: NDArray[np.float64], above: NDArray[np.float64], nyquist: float) -> tuple[float | None, bool]:
+def _crossing(frequency: NDArray[np.float64], above: NDArray[np.float64], highest: float) -> tuple[float | None, bool]:
     """Period where `above` first falls below zero after having been above; whether it never falls."""
     risen = np.flatnonzero(above >= 0)
     if len(risen) == 0:
         return None, False
     fallen = np.flatnonzero(above[risen[0] :] < 0)
     if len(fallen) == 0:
-        return 1.0 / nyquist, True
+        return 1.0 / highest, True
     k = risen[0] + fallen[0]
     share = above[k - 1] / (above[k - 1] - above[k])
     return float(1.0 / (frequency[k - 1] + share * (frequency[k] - frequency[k - 1]))), False
@@ -236,11 +242,14 @@ def half_volumes(
     return first, second
 
 
-def resolution_of(first: Tensor, second: Tensor, grid: VolumeGrid) -> Resolution:
+def resolution_of(first: Tensor, second: Tensor, grid: VolumeGrid, optics: Optics) -> Resolution:
     """Compare two halves (Z, H, W) complex64, see `half_volumes`, in dn."""
     a, b = first.real.cpu().numpy(), second.real.cpu().numpy()
     voxel_zyx_um = (grid.dz_um, grid.pixel_um, grid.pixel_um)
-    return Resolution(shell_correlation(a, b, voxel_zyx_um, "lateral"), shell_correlation(a, b, voxel_zyx_um, "axial"))
+    return Resolution(
+        shell_correlation(a, b, voxel_zyx_um, "lateral", lateral_period_um(optics)),
+        shell_correlation(a, b, voxel_zyx_um, "axial", axial_period_um(optics)),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.grid import VolumeGrid, choose_grid
+from recon.grid import VolumeGrid, axial_period_um, choose_grid, lateral_period_um
 from recon.measurement import Measurement
 from recon.resolution import half_volumes, resolution_of, shell_correlation, split_leds, transfer_coverage
 from tests.recon.simulate import DEPTH_UM, LONG_WAVES, RING_NA, SHORT_WAVES, photograph, rings
@@ -53,9 +53,9 @@ def test_same_signal_in_independent_noise(direction, argument):
     crossing = scale * math.sqrt(math.log(1 / (power / 6)))  # S = p / 6 correlates by 1/7
     if crossing < found.frequency_per_um[-1]:
         assert found.resolution_um == pytest.approx(1 / crossing, rel=0.1)
-        assert not found.limited_by_sampling
+        assert not found.never_falls
     else:
-        assert found.limited_by_sampling
+        assert found.never_falls
 
 
 def test_lateral_and_axial_resolution_are_told_apart():
@@ -71,8 +71,15 @@ def test_lateral_and_axial_resolution_are_told_apart():
 @pytest.mark.parametrize("direction", ["all", "lateral", "axial"])
 def test_equal_volumes_are_limited_by_their_sampling(direction):
     found = shell_correlation(noise(0), noise(0), VOXEL, direction)
-    assert found.limited_by_sampling
+    assert found.never_falls
     assert found.resolution_um == pytest.approx(2 * {"all": 0.5, "lateral": 0.2, "axial": 0.5}[direction])
+
+
+def test_beyond_the_light_nothing_counts():
+    found = shell_correlation(noise(0), noise(0), VOXEL, "axial", finest_um=3.0)
+    assert found.never_falls
+    assert found.resolution_um == pytest.approx(3.0)
+    assert found.frequency_per_um[-1] <= 1 / 3.0 + 0.5 * found.frequency_per_um[0]
 
 
 @pytest.mark.parametrize("direction", ["all", "lateral", "axial"])
@@ -81,7 +88,7 @@ def test_independent_volumes_have_no_resolution(direction, seed):
     """Not even in the shells of few frequencies, whose correlation is large by chance."""
     found = shell_correlation(noise(seed), noise(seed + 100), VOXEL, direction)
     assert found.resolution_um is None
-    assert not found.limited_by_sampling
+    assert not found.never_falls
 
 
 def test_edges_that_do_not_meet_make_no_agreement():
@@ -137,15 +144,15 @@ def test_resolution_of_cells(cells):
         for pattern, counts in enumerate(shot.counts_pyx):
             measurement.add(pattern, counts)
         images = torch.from_numpy(measurement.images().intensity_pyx)
-        found.append(resolution_of(*half_volumes(images, brightness, led_na, grid, header.optics), grid))
+        found.append(resolution_of(*half_volumes(images, brightness, led_na, grid, header.optics), grid, header.optics))
     bright, dim = found
-    finest = SHORT_WAVES.wavelength_um / (2 * SHORT_WAVES.objective_na)
     print([(r.lateral.resolution_um, r.axial.resolution_um) for r in found])
     assert bright.lateral.resolution_um is not None
     assert dim.lateral.resolution_um is not None
-    assert 0.95 * finest < bright.lateral.resolution_um < 1.6
+    assert lateral_period_um(SHORT_WAVES) <= bright.lateral.resolution_um < 0.6
     assert bright.lateral.resolution_um < dim.lateral.resolution_um
-    assert bright.axial.resolution_um is not None
+    assert bright.axial.resolution_um == pytest.approx(axial_period_um(SHORT_WAVES))
+    assert bright.axial.never_falls
 
 
 GRID = VolumeGrid((40, 128, 128), 0.5, 0.1625, -10.0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from acquisition.capture import read_capture
 from acquisition.errors import OperatorError
-from recon.messages import FieldReady, FitSettings
+from recon.messages import FitSettings
 from recon.reconstruct import Reconstruction
 from recon.result import Field
 from tests.benchmarks.trajectory import Snapshot
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 def fieldscope(problem: Problem, model: str = "born", max_seconds: float = 300.0, seed: int = 0) -> Method:
     """Reconstruct from the capture file, reading it included, through a forward model."""
     capture = read_capture(problem.path)
-    events: list[Any] = []
     run = Reconstruction(
         0,
         problem.header,
@@ -35,7 +34,7 @@ def fieldscope(problem: Problem, model: str = "born", max_seconds: float = 300.0
             hold_out=tuple(problem.held_out_p.tolist()),
             seed=seed,
         ),
-        events.append,
+        lambda event: None,
         capture.dark_yx,
         capture.background_pyx,
         problem.path.name,
@@ -46,16 +45,20 @@ def fieldscope(problem: Problem, model: str = "born", max_seconds: float = 300.0
     run.frames_done()
     while run.advance():
         if run.has_field:
-            yield lambda: snapshot_of_field(problem, run.field(), any(isinstance(e, FieldReady) for e in events))
+            yield lambda: snapshot_of_field(problem, run.field())
 
 
-def snapshot_of_field(problem: Problem, field: Field, first: bool = True) -> Snapshot:
+def snapshot_of_field(problem: Problem, field: Field) -> Snapshot:
     """Keep a field as it is now."""
-    kept = Field(copy.deepcopy(field.network), field.grid, field.optics, field.history)
+    network = copy.deepcopy(field.network).cpu()  # memory on the device is the fit's
     note = {"steps": field.history.steps, "model": field.history.forward_model, "reason": field.history.reason}
-    if not first:
-        note["reason"] = "no volume yet"
-    return Snapshot(lambda z_um: dn_on(kept, problem.header.image_shape, z_um), lambda: held_out(problem, kept), note)
+
+    def kept() -> Field:
+        return Field(network.to(problem.device), field.grid, field.optics, field.history)
+
+    return Snapshot(
+        lambda z_um: dn_on(kept(), problem.header.image_shape, z_um), lambda: held_out(problem, kept()), note
+    )
 
 
 def dn_on(field: Field, image_shape: tuple[int, int], z_um: NDArray[np.float64]) -> NDArray[np.float32]:

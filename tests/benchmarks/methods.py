@@ -111,7 +111,7 @@ def run_method(problem: Problem, name: str, max_seconds: float, tune: bool, grow
     """
     entry = METHODS[name]
     candidates = entry.candidates if tune and not is_own(name) else entry.candidates[:1]
-    runs = []
+    runs: list[dict[str, Any]] = []
     for candidate in candidates:
         parameters = {**entry.parameters, **candidate}
         if is_own(name):

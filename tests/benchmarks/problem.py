@@ -84,6 +84,11 @@ class Problem:
         return replace(grid, shape_zyx=shape, dz_um=float(z_um[1] - z_um[0]), z_first_um=float(z_um[0]))
 
     @property
+    def has_spheres(self) -> bool:
+        """Whether the sample consists of separate homogeneous spheres."""
+        return self.header.sample == "spheres"
+
+    @property
     def contrast_pyx(self) -> Tensor:
         """I - 1 of the images to be fitted, on the device."""
         return torch.from_numpy(self.images_pyx).to(self.device) - 1.0

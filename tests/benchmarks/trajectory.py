@@ -16,6 +16,8 @@ import numpy as np
 import torch
 
 from recon.forward.model import pattern_images
+from tests.benchmarks.beads import bead_report
+from tests.benchmarks.machine import memory_mb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,13 +58,13 @@ def snapshot_of_volume(
     problem: Problem, index_zyx: Tensor, grid: VolumeGrid, model: ForwardModel, note: dict[str, Any] | None = None
 ) -> Snapshot:
     """Keep a volume on a grid, dn + i kappa (Z, H, W), whose images a model predicts."""
-    kept = index_zyx.detach().clone()
+    kept = index_zyx.detach().to("cpu", copy=True)  # memory on the device is the method's
 
     def dn_on(z_um: NDArray[np.float64]) -> NDArray[np.float32]:
         at = np.clip((z_um - grid.z_first_um) / grid.dz_um, 0, grid.shape_zyx[0] - 1)
         below = np.clip(at.astype(int), 0, grid.shape_zyx[0] - 2)
         share = (at - below).astype(np.float32)[:, None, None]
-        dn = kept.real.cpu().numpy()
+        dn = kept.real.numpy()
         planes: NDArray[np.float32] = (1 - share) * dn[below] + share * dn[below + 1]
         return planes
 
@@ -71,9 +73,10 @@ def snapshot_of_volume(
         known_p = ~((brightness_pl > 0) & ~model.usable_leds()).any(1)
         shape = (len(known_p), *grid.shape_zyx[1:])
         images = np.full(shape, np.nan, np.float32)
+        volume = kept.to(problem.device)
         with torch.no_grad():
             for row in torch.nonzero(known_p)[:, 0].tolist():  # one at a time: memory is the method's, not the score's
-                images[row] = pattern_images(model, kept, brightness_pl[row : row + 1])[0].cpu().numpy()
+                images[row] = pattern_images(model, volume, brightness_pl[row : row + 1])[0].cpu().numpy()
         return images
 
     return Snapshot(dn_on, held_out, note or {})
@@ -85,13 +88,14 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def record(problem: Problem, method: Method, max_seconds: float, growth: float = GROWTH) -> list[dict[str, float]]:
+def record(problem: Problem, method: Method, max_seconds: float, growth: float = GROWTH) -> list[dict[str, Any]]:
     """Let a method work, and score its snapshots.
 
     Returns
     -------
     list
-        Scores of each snapshot with its `seconds`, in order; the last is what the method handed over.
+        Scores of each snapshot with its `seconds`, in order; the last is what the method handed over, with `peak_mb`
+        (most memory while it worked) and, of a capture of spheres, `beads`.
     """
     kept: list[tuple[float, Snapshot]] = []
     seconds, due = 0.0, 0.0
@@ -113,10 +117,15 @@ def record(problem: Problem, method: Method, max_seconds: float, growth: float =
             break
     if make is not None:
         kept.append((seconds, make()))
-    points = []
+    peak_mb = memory_mb(problem.device)
+    points: list[dict[str, Any]] = []
+    dn_zyx = None
     for when, snapshot in kept:
         dn_zyx = snapshot.dn_on(problem.truth.z_um) if problem.truth is not None else None
         points.append({"seconds": when, **problem.scores(dn_zyx, snapshot.held_out()), **snapshot.note})
+    points[-1]["peak_mb"] = peak_mb
+    if problem.has_spheres and problem.truth is not None and dn_zyx is not None:
+        points[-1]["beads"] = bead_report(dn_zyx, problem.truth, problem.header.optics.pixel_um)
     return points
 
 

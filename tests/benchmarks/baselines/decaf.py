@@ -52,6 +52,7 @@ class DecafNetwork(nn.Module):
     ) -> None:
         super().__init__()
         angles = torch.deg2rad(torch.arange(0.0, 180.0, angle_deg))
+        self.directions: Tensor
         self.register_buffer("directions", torch.stack([torch.sin(angles), torch.cos(angles)]))
         self.xy, self.z, self.skip = xy, z, skip
         encoded = 2 * (xy * len(angles) + z)
@@ -123,6 +124,7 @@ def decaf(problem: Problem, view: int = 160, layers: int = 6, steps: int = PUBLI
     index_zyx = torch.zeros(grid.shape_zyx, dtype=torch.complex64, device=device)
     random = np.random.default_rng(seed)
     order: list[int] = []
+    frugal = device.type == "cpu"
     for step in range(steps):
         order = order or random.permutation(len(blocks)).tolist()
         across_y, across_x = blocks[order.pop()]
@@ -130,7 +132,10 @@ def decaf(problem: Problem, view: int = 160, layers: int = 6, steps: int = PUBLI
             group["lr"] = START_RATE * (END_RATE / START_RATE) ** (step / steps)
         z, y, x = torch.meshgrid(axes[0], axes[1][across_y], axes[2][across_x], indexing="ij")
         points = torch.stack([x, y, z], -1).reshape(-1, 3)
-        values = torch.cat([checkpoint(network, part, use_reentrant=False) for part in points.split(POINTS)])
+        parts = torch.split(points, POINTS)
+        values = torch.cat(
+            [checkpoint(network, part, use_reentrant=False) for part in parts] if frugal else [network(points)]
+        )
         block = per_unit * values.T.reshape(2, *x.shape)
         volume = index_zyx.clone()
         volume[:, across_y, across_x] = torch.complex(block[0], block[1])
@@ -138,7 +143,7 @@ def decaf(problem: Problem, view: int = 160, layers: int = 6, steps: int = PUBLI
         permittivity = 2.0 * header.optics.medium_index * block
         loss = 0.5 * residual.square().mean() + tv_weight * permittivity.diff(dim=1).abs().sum()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         index_zyx = volume.detach()
         note = {"steps": step + 1, "published_steps": PUBLISHED_STEPS}

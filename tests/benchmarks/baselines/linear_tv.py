@@ -58,7 +58,7 @@ def invert(equations: NormalEquations, rho: float, z_weight: float) -> Tensor:
     size = equations.parts * planes
     device = equations.normal_fqq.device
     along_z, across_f = smoothing_matrices(equations.grid, z_weight, device)
-    prior = rho * (torch.block_diag(*[along_z] * equations.parts) + torch.eye(size, device=device))
+    prior = rho * (torch.kron(torch.eye(equations.parts, device=device), along_z) + torch.eye(size, device=device))
     inverse = torch.empty(len(across_f), size, size, dtype=torch.complex64, device=device)
     place = torch.full((len(across_f),), -1, device=device)
     place[equations.bins_f] = torch.arange(len(equations.bins_f), device=device)

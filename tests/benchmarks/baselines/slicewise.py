@@ -29,10 +29,10 @@ def slicewise(problem: Problem, alpha: float = 0.1, rescaled: bool = False) -> M
     """Deconvolve; alpha relative to the strongest transfer of a plane."""
     equations = build_normal_equations(problem, 2)
     planes = equations.grid.shape_zyx[0]
-    blocks = equations.normal_fqq.unflatten(1, (2, planes)).unflatten(3, (2, planes))
+    blocks = equations.normal_fqq.reshape(-1, 2, planes, 2, planes)
     normal = blocks.diagonal(dim1=2, dim2=4).permute(0, 3, 1, 2)  # (F, Z, 2, 2)
     ridge = alpha * torch.eye(2, device=normal.device)
-    data = equations.data_fq.unflatten(1, (2, planes)).mT[..., None]
+    data = equations.data_fq.reshape(-1, 2, planes).mT[..., None]
     solution = torch.linalg.solve(normal + ridge, data)[..., 0].mT.flatten(1)
     index_zyx = index_of(equations.volume(solution))
     model = BornModel(equations.grid, problem.header.optics, problem.led_na_l2, problem.device)

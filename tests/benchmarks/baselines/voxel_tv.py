@@ -63,7 +63,7 @@ def voxel_tv(problem: Problem, model: str = "born", weight: float = 20.0, seed: 
         predicted = pattern_images(forward, scale * torch.complex(x[0], x[1]), brightness_pl[batch])
         loss = log_error(predicted, contrast_pyx[batch] + 1.0)
         variation = (gradient(x, z_weight).square().sum(0) + ROUNDING**2).sqrt().mean((1, 2, 3)).sum()
-        (loss + weight * (variation + x[1].mean())).backward()
+        torch.autograd.backward(loss + weight * (variation + x[1].mean()))
         optimiser.step()
         with torch.no_grad():
             x.clamp_(min=0)

@@ -1,0 +1,136 @@
+"""The benchmark command on a capture of thumbnail size, and the parts of it that could lie without being noticed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from acquisition.capture import Truth
+from recon.forward.born import BornModel
+from tests.benchmarks import reconstruction
+from tests.benchmarks.baselines.linear_tv import gradient, gradient_adjoint, linear_tv
+from tests.benchmarks.baselines.normal import build_normal_equations
+from tests.benchmarks.beads import bead_report
+from tests.benchmarks.costs import field_costs, model_costs
+from tests.benchmarks.methods import DEFAULT_METHODS
+from tests.benchmarks.problem import load_problem
+from tests.benchmarks.synthetic import Size, write_synthetic
+from tests.benchmarks.trajectory import record, seconds_to
+
+SIZE = Size(48, 48, 7, 9)
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    return write_synthetic(tmp_path_factory.mktemp("synthetic"), SIZE)
+
+
+@pytest.fixture(scope="module")
+def problem(capture):
+    return load_problem(capture)
+
+
+def test_command_compares_all_methods(capture, tmp_path, capsys):
+    out = tmp_path / "benchmark.json"
+    reconstruction.main(
+        [str(capture), "--in-process", "--parts", "comparison", "--max-seconds", "0.5", "--out", str(out)]
+    )
+    result = json.loads(out.read_text())
+    found = {row["method"]: row for row in result["table"]}
+    assert list(found) == list(DEFAULT_METHODS)
+    assert all(name in capsys.readouterr().out for name in ("psnr_db",))
+    assert all(np.isfinite(row["psnr_db"]) and row["held_out"] > 0 for row in found.values())
+    # What must hold at any speed: rescaling and joint solution help, and the fit improves on its own start.
+    assert found["slice-wise"]["psnr_db"] < found["slice-wise-rescaled"]["psnr_db"] < found["joint"]["psnr_db"]
+    field = next(row for row in result["rows"] if row["method"] == "field-born")
+    assert field["points"][-1]["held_out"] < field["points"][0]["held_out"]
+
+
+def test_held_out_images_are_seen_by_no_method(problem):
+    assert len(problem.held_out_p) > 0
+    assert not set(problem.held_out_p) & set(problem.rows_p)
+    assert len(problem.images_pyx) + len(problem.held_out_pyx) == SIZE.leds
+
+
+def test_normal_equations_are_those_of_the_born_model(problem):
+    """A^H y by the matrices agrees with the gradient of the model that is tested against Mie spheres."""
+    equations = build_normal_equations(problem, 2)
+    found = equations.volume(equations.data_fq)
+    model = BornModel(problem.grid, problem.header.optics, problem.led_na_l2)
+    leaf = torch.zeros(2, *problem.grid.shape_zyx, requires_grad=True)
+    images = model.images(torch.complex(leaf[0], leaf[1]), torch.from_numpy(problem.rows_p))
+    torch.autograd.backward((images * problem.contrast_pyx).sum())
+    assert leaf.grad is not None
+    expected = leaf.grad
+    factor = (found * expected).sum() / expected.square().sum()
+    assert torch.linalg.vector_norm(found - factor * expected) < 0.01 * torch.linalg.vector_norm(found)
+
+
+def test_gradient_and_adjoint():
+    generator = torch.Generator().manual_seed(0)
+    x, u = torch.randn(2, 4, 6, 5, generator=generator), torch.randn(3, 2, 4, 6, 5, generator=generator)
+    torch.testing.assert_close((gradient(x, 0.7) * u).sum(), (x * gradient_adjoint(u, 0.7)).sum(), rtol=1e-4, atol=1e-4)
+
+
+def test_linear_tv_converges_to_the_same_from_any_splitting(problem):
+    """rho must change the way only, so iterates of different rho must meet."""
+    ends = []
+    for rho in (0.02, 0.1):
+        last = list(itertools.islice(linear_tv(problem, rho=rho, iterations=400), 400))[-1]
+        ends.append(last().dn_on(problem.truth.z_um))
+    assert np.linalg.norm(ends[0] - ends[1]) < 0.05 * np.linalg.norm(ends[0])
+
+
+def test_scoring_is_not_timed_and_results_are_kept(problem):
+    def counting():
+        for k in range(3):
+            yield lambda k=k: _snapshot(problem, float(k))
+
+    points = record(problem, counting(), max_seconds=10.0)
+    assert points[-1]["seconds"] < 0.5
+    assert points[-1]["psnr_db"] < points[0]["psnr_db"]  # a volume of twos is worse than one of zeros
+    assert seconds_to(points, "psnr_db", 1000.0) is None
+
+
+def _snapshot(problem, value):
+    from tests.benchmarks.trajectory import Snapshot
+
+    shape = problem.truth.dn_zyx.shape
+    return Snapshot(lambda z_um: np.full(shape, value, np.float32), lambda: np.ones_like(problem.held_out_pyx))
+
+
+def test_bead_report():
+    z_um, pixel_um = 0.3 * np.arange(-12, 13), 0.2
+    axis = pixel_um * np.arange(-20, 20)
+    z, y, x = np.meshgrid(z_um, axis, axis, indexing="ij")
+    one = (z**2 + (y + 2) ** 2 + (x + 1) ** 2 < 1.5**2) * np.float32(0.02)
+    other = (z**2 + (y - 2) ** 2 + (x - 2) ** 2 < 1.0) * np.float32(0.03)
+    truth = Truth((one + other).astype(np.float32), None, z_um, np.zeros((1, 2)))
+    large, small = bead_report(0.9 * truth.dn_zyx, truth, pixel_um)
+    assert (large["radius_um"], small["radius_um"]) == pytest.approx((1.5, 1.0), rel=0.05)
+    assert (large["dn"], small["dn"]) == pytest.approx((0.02, 0.03))
+    assert (large["x_um"], large["y_um"], large["z_um"]) == pytest.approx((-1.0, -2.0, 0.0), abs=0.11)
+    assert (large["dn_ratio"], large["width_error_pixels"]) == pytest.approx((0.9, 0.0), abs=1e-3)
+    wide = bead_report(np.roll(truth.dn_zyx, 1, 2) * 0.5 + truth.dn_zyx * 0.5, truth, pixel_um)
+    assert 0 < wide[0]["width_error_pixels"] <= 1.0
+
+
+@pytest.mark.parametrize("name", ["born", "ssnp"])
+def test_costs(name):
+    row = model_costs(name, Size(32, 32, 5, 2))
+    assert row is not None
+    assert row["gradient_ms"] > row["forward_ms"] > 0
+    assert row["forward_over_floor"] > 0.5
+
+
+def test_costs_of_no_such_model():
+    assert model_costs("ray tracing", Size(32, 32, 5, 2)) is None
+
+
+def test_costs_of_the_field():
+    row = field_costs(Size(32, 32, 5, 2))
+    assert 0 < row["on_axes_ns_per_point"] < row["at_points_ns_per_point"]

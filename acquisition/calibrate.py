@@ -234,11 +234,8 @@ class Rims:
             image = images_pyx[row].astype(np.float32)
             mean_p[place] = image.mean()
             image = window * (image / ((image * window).sum() / window.sum()) - 1)
-            half = np.log(np.abs(np.fft.rfft2(image)) ** 2 + np.float32(1e-12))
-            self.log_power_pyx[place, :, : half.shape[1]] = half
-            # A real image has the same power at +f and -f.
-            mirrored = np.roll(half[::-1, (width - 1) // 2 : 0 : -1], 1, axis=0)
-            self.log_power_pyx[place, :, half.shape[1] :] = mirrored
+            power = np.abs(np.fft.rfft2(image)) ** 2
+            self.log_power_pyx[place] = _whole(np.log(power + np.float32(1e-12)), width)
         # Seen under an angle and from farther away, LEDs of a flat board are dimmer off the axis, those of a dome not.
         brightness_p = mean_p / strength_p
         flat_p = brightness_p / (1 - (led_na_p2**2).sum(axis=1)) ** 2
@@ -391,18 +388,21 @@ class Rims:
     def _levels(self, centre_p2: Floats, radius: float) -> tuple[NDArray[np.float32], ...]:
         """Expected log power outside of both discs and in one of them, and how well known (0 to 1): (H, W) each."""
         guard = GUARD_BINS * max(self.bin_yx)
-        sums = np.zeros((2, *self.log_power_pyx.shape[1:]), np.float32)
+        width = self.fx.size
+        log_power_pyx, fx = (part[..., : width // 2 + 1] for part in (self.log_power_pyx, self.fx))
+        sums = np.zeros((2, *log_power_pyx.shape[1:]), np.float32)
         counts = np.zeros_like(sums)
         for place in np.flatnonzero(self.used_p):
             x, y = centre_p2[place].astype(np.float32)
-            plus, minus = ((self.fx - s * x) ** 2 + (self.fy - s * y) ** 2 for s in (1, -1))
+            plus, minus = ((fx - s * x) ** 2 + (self.fy - s * y) ** 2 for s in (1, -1))
             near_plus, near_minus = (d < (radius + guard) ** 2 for d in (plus, minus))
             well_plus, well_minus = (d < (radius - guard) ** 2 for d in (plus, minus))
-            for which, where in enumerate(
-                (~(near_plus | near_minus), (well_plus & ~near_minus) | (well_minus & ~near_plus))
-            ):
-                np.add(sums[which], self.log_power_pyx[place], out=sums[which], where=where)
-                counts[which] += where
+            outside = ~(near_plus | near_minus)
+            in_one = (well_plus & ~near_minus) | (well_minus & ~near_plus)
+            for total, count, where in zip(sums, counts, (outside, in_one), strict=True):
+                np.add(total, log_power_pyx[place], out=total, where=where)
+                count += where
+        sums, counts = (np.stack([_whole(half, width) for half in halves]) for halves in (sums, counts))
         relative = np.hypot(self.fx, self.fy).ravel().astype(np.float64) / (2 * radius)
         powers = np.stack([relative**k for k in range(5)], axis=1)
         levels = []
@@ -440,6 +440,12 @@ def _taper(size: int) -> Floats:
     edge = np.minimum(np.arange(size) + 0.5, np.arange(size)[::-1] + 0.5) / (TAPER / 2 * size)
     window: Floats = 0.5 - 0.5 * np.cos(np.pi * np.minimum(edge, 1))
     return window
+
+
+def _whole(half_yx: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Continue the half of a real image's spectrum that `rfft2` gives to all frequencies (H, `width`)."""
+    mirrored = np.roll(half_yx[::-1, (width - 1) // 2 : 0 : -1], 1, axis=0)
+    return np.concatenate([half_yx, mirrored], axis=1)
 
 
 def _smooth(image_yx: NDArray[np.float32], bins: float) -> NDArray[np.float32]:

@@ -279,15 +279,28 @@ def calibrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Leave the capture as it is.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Store also what is not to be trusted.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture if it exists.")] = False,
+    orientation: Annotated[
+        bool, typer.Option("--orientation", help="Only tell whether the board is mirrored or turned (minutes).")
+    ] = False,
+    max_seconds: Seconds = 20.0,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Find where the LED board really is, and store it in the capture.
 
     Shift, rotation and distance of the board and the objective's NA follow from the rims of the two discs in the
-    spectra of the images. A board turned by 180 degrees shows the same discs: that is not seen here.
+    spectra of the images. A board turned by 180 degrees shows the same discs: --orientation
+    tells, by reconstructing shortly with each orientation (--max-seconds each) and predicting unseen LEDs.
 
     Example: `fieldscope calibrate cells.h5 --picture cells-calibration.png`
     """
+    if orientation:
+        if picture is not None or force:
+            raise OperatorError("--orientation neither draws nor stores.", "Leave out --picture and --force.")
+        from gui.commands.orientation import check_orientation
+
+        say(check_orientation(capture_file, max_seconds, device), as_json)
+        return
     from gui.commands.calibrate import calibrate as run
     from gui.commands.calibrate import readable
 

@@ -1,0 +1,140 @@
+"""`fieldscope calibrate --orientation`: is the board mirrored or turned? Decided by predicting images never fitted.
+
+The images' spectra show the same two discs for a board that is turned by 180 degrees, and those of a symmetric board
+that is mirrored as well. The reconstruction tells them apart: with the wrong board no sample with dn >= 0 explains the
+images. Each candidate is reconstructed shortly on the middle of the images and judged by its held-out LEDs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acquisition.calibrate import fit_pose
+from acquisition.capture import read_capture
+from acquisition.errors import OperatorError
+from gui.commands.calibrate import mean_images
+from gui.commands.progress import ProgressReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from acquisition.capture import Capture, CaptureHeader
+
+CANDIDATES = {"as is": (1, 1), "turned by 180 degrees": (-1, -1), "mirrored in x": (-1, 1), "mirrored in y": (1, -1)}
+LARGEST_CROP = 160
+"""Pixels; the middle of larger images is enough to decide."""
+CLEAR_MARGIN = 1.2
+"""The second best candidate must predict worse by this factor."""
+
+
+def check_orientation(path: Path, seconds: float, device: str) -> dict[str, Any]:
+    """Compare the orientations; the figures, for the operator and for --json.
+
+    Parameters
+    ----------
+    path
+        The capture; it is left as it is.
+    seconds
+        Time for each candidate.
+    device
+        As for a reconstruction.
+
+    Raises
+    ------
+    OperatorError
+        The capture cannot be read or does not allow a reconstruction.
+    """
+    errors: dict[str, float] = {}
+    with ProgressReport() as report:
+        report.note(f"reading {path}")
+        capture = read_capture(path)
+        images_pyx, rows = mean_images(capture)
+        for name, factors in CANDIDATES.items():
+            header = _turned(capture.header, images_pyx, capture.header.patterns_pl[rows], np.array(factors))
+            report.note(f"predicting with the board {name}")
+            errors[name] = _held_out_error(capture, header, seconds, device)
+            report.note(f"held-out error {errors[name]:.3f}")
+    best, second = sorted(errors, key=errors.__getitem__)[:2]
+    margin = errors[second] / errors[best]
+    clear = margin >= CLEAR_MARGIN
+    if not clear:
+        verdict = f"undecided: {best} and {second} predict nearly alike; take a thicker sample with more detail"
+    elif best == "as is":
+        verdict = "the board is as the profile says"
+    else:
+        verdict = f"the board is {best}; correct led_board.orientation in the profile"
+    return {
+        "capture": str(path),
+        "held_out_error": {name: round(error, 4) for name, error in errors.items()},
+        "best": best,
+        "margin": round(margin, 3),
+        "clear": clear,
+        "verdict": verdict,
+        "profile": HOW_TO_CHANGE[best] if clear else "",
+    }
+
+
+HOW_TO_CHANGE = {
+    "as is": "",
+    "turned by 180 degrees": "add 180 to orientation.rotation_deg, and give orientation.shift_mm the other signs",
+    "mirrored in x": "change orientation.mirror between none and x (y: to none, and add 180 to rotation_deg), and give"
+    " rotation_deg and the x of shift_mm the other sign",
+    "mirrored in y": "change orientation.mirror between none and y (x: to none, and add 180 to rotation_deg), and give"
+    " rotation_deg and the y of shift_mm the other sign",
+}
+
+
+def _turned(
+    header: CaptureHeader, images_pyx: NDArray[np.float32], patterns_pl: NDArray[np.float32], factors: NDArray[np.int64]
+) -> CaptureHeader:
+    """Return the header with the board mirrored, and moved to where the images' spectra then want it."""
+    nominal_l2 = header.led_na_l2 * factors
+    found = fit_pose(images_pyx, patterns_pl, header.led_position_mm_l3, nominal_l2, header.optics)
+    if not found.trusted:
+        return replace(header, led_na_l2=nominal_l2)
+    return replace(
+        header,
+        led_na_l2=found.pose.led_na(header.led_position_mm_l3, nominal_l2),
+        optics=replace(header.optics, objective_na=found.pose.objective_na),
+    )
+
+
+def _held_out_error(capture: Capture, header: CaptureHeader, seconds: float, device: str) -> float:
+    """Error of the prediction of held-out images after a short fit on the middle of the images."""
+    from recon.messages import Event, Finished, FitSettings
+    from recon.reconstruct import Reconstruction
+
+    rows, columns = (min(size, LARGEST_CROP) for size in header.image_shape)
+    top, left = (header.image_shape[0] - rows) // 2, (header.image_shape[1] - columns) // 2
+    middle = np.s_[..., top : top + rows, left : left + columns]
+    dark, background = (None if part is None else part[middle] for part in (capture.dark_yx, capture.background_pyx))
+    ends: list[Finished] = []
+
+    def keep_end(event: Event) -> None:
+        if isinstance(event, Finished):
+            ends.append(event)
+
+    run = Reconstruction(
+        0,
+        replace(header, image_shape=(rows, columns)),
+        FitSettings(max_seconds=seconds, device=device),
+        keep_end,
+        dark,
+        background,
+        available=capture.pattern_n,
+    )
+    for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx[middle], strict=True):
+        run.add_frame(pattern, image_yx)
+    run.frames_done()
+    while run.advance():
+        pass
+    if not ends or ends[0].held_out_error is None:
+        raise OperatorError(
+            "The capture has too few bright-field LEDs to hold any out.", "Capture at least nine of them."
+        )
+    return ends[0].held_out_error

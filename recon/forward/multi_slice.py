@@ -86,7 +86,7 @@ class Wave(ABC):
         """Incident light of unit strength on the first plane."""
 
     @abstractmethod
-    def through(self, state: Tensor, scatter: Tensor, planes: range, fields: Tensor | None) -> None:
+    def through(self, state: Tensor, prepared: Tensor, planes: range, fields: Tensor | None) -> None:
         """Pass planes and travel on to the one behind; keep in `fields` (planes, K, H, W) what the gradient needs."""
 
     @abstractmethod
@@ -116,7 +116,11 @@ class MultiSliceModel(LedModel, ABC):
 
     @abstractmethod
     def scatter(self, index_zyx: Tensor) -> Tensor:
-        """What the planes do to a wave, from dn + i kappa (Z, H, W): for all LEDs, differentiable, (Z, ..., H, W)."""
+        """What the planes do to a wave, from dn + i kappa: for all LEDs, differentiable, (Z, H, W)."""
+
+    def prepare(self, scatter: Tensor) -> Tensor:
+        """What the waves want of it, (Z, ..., H, W), outside of differentiation."""
+        return scatter
 
     @abstractmethod
     def make_wave(self, leds: Tensor) -> Wave:
@@ -198,20 +202,21 @@ class Trace:
 
 
 class Propagation(torch.autograd.Function):
-    """What the planes do (Z, ..., H, W) -> intensity (K, H, W) of each LED, with the adjoint as its gradient."""
+    """What the planes do (Z, H, W) -> intensity (K, H, W) of each LED, with the adjoint as its gradient."""
 
     @staticmethod
     def forward(ctx: Any, scatter: Tensor, model: MultiSliceModel, leds: Tensor) -> Tensor:  # noqa: D102
         gradient = ctx.needs_input_grad[0]
         ctx.model = model
-        ctx.save_for_backward(scatter)
+        ctx.shape = scatter.shape
+        prepared = ctx.prepared = model.prepare(scatter)
 
         def work() -> tuple[Tensor, list[Trace]]:
             at_once, segment = model.memory_plan(len(leds), gradient)
-            intensity = torch.empty(len(leds), *scatter.shape[-2:], device=scatter.device)
+            intensity = torch.empty(len(leds), *scatter.shape[1:], device=scatter.device)
             traces = []
             for rows in _batches(len(leds), at_once):
-                detected, trace = _propagate(model, leds[rows], scatter, segment, gradient)
+                detected, trace = _propagate(model, leds[rows], prepared, segment, gradient)
                 torch.mul(detected.real, detected.real, out=intensity[rows])
                 intensity[rows].addcmul_(detected.imag, detected.imag)
                 traces += trace
@@ -222,18 +227,18 @@ class Propagation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_kyx: Tensor) -> tuple[Tensor, None, None]:  # noqa: D102
-        (scatter,) = ctx.saved_tensors
         model: MultiSliceModel = ctx.model
-        conjugate = torch.conj_physical(scatter)
+        prepared: Tensor = ctx.prepared
+        conjugate = torch.conj_physical(prepared)
 
         def work() -> Tensor:
-            grad = torch.zeros_like(scatter)
+            grad = prepared.new_zeros(ctx.shape)
             at_once, _ = model.memory_plan(len(grad_kyx), False)
             first = 0
             for trace in ctx.traces:
                 for rows in _batches(len(trace.leds), at_once):
                     grad_rows = grad_kyx[first + rows.start : first + rows.stop]
-                    _propagate_back(model, trace.part(rows), grad_rows, scatter, conjugate, grad)
+                    _propagate_back(model, trace.part(rows), grad_rows, prepared, conjugate, grad)
                 first += len(trace.leds)
             return grad
 
@@ -245,11 +250,11 @@ def _batches(count: int, at_once: int) -> list[slice]:
 
 
 def _propagate(
-    model: MultiSliceModel, leds: Tensor, scatter: Tensor, segment: int, gradient: bool
+    model: MultiSliceModel, leds: Tensor, prepared: Tensor, segment: int, gradient: bool
 ) -> tuple[Tensor, list[Trace]]:
     """Field of some LEDs on the camera, (K, H, W), and where a gradient is wanted their trace."""
     wave = model.wave(leds)
-    planes = len(scatter)
+    planes = len(prepared)
     segments = [range(first, min(first + segment, planes)) for first in range(0, planes, segment)]
     state = wave.start()
     starts, fields = [], None
@@ -258,7 +263,7 @@ def _propagate(
             starts.append(state.clone())
             if part is segments[-1]:
                 fields = state.new_empty(len(part), *state.shape[1:])
-        wave.through(state, scatter, part, fields)
+        wave.through(state, prepared, part, fields)
     detected = torch.fft.ifft2(wave.exit(state))
     return detected, [] if fields is None else [Trace(leds, segments, starts, fields, detected)]
 
@@ -267,7 +272,7 @@ def _propagate_back(
     model: MultiSliceModel,
     trace: Trace,
     grad_kyx: Tensor,
-    scatter: Tensor,
+    prepared: Tensor,
     conjugate: Tensor,
     grad: Tensor,
 ) -> None:
@@ -278,5 +283,5 @@ def _propagate_back(
     for part, start in zip(reversed(trace.segments), reversed(trace.starts), strict=True):
         if part is not trace.segments[-1]:
             fields = start.new_empty(len(part), *start.shape[1:])
-            wave.through(start.clone(), scatter, part, fields)
+            wave.through(start.clone(), prepared, part, fields)
         wave.back_through(state, conjugate, part, fields, grad)

@@ -67,14 +67,13 @@ class SsnpWave(Wave):
         state[1, :, 0, 0] = self._incident_k * self._step_k
         return state
 
-    def through(self, state: Tensor, scatter: Tensor, planes: range, fields: Tensor | None) -> None:
+    def through(self, state: Tensor, prepared: Tensor, planes: range, fields: Tensor | None) -> None:
         """See `Wave.through`."""
-        field = torch.empty_like(state[0])
         for number, plane in enumerate(planes):
-            torch.fft.ifft2(state[plane % 2], out=field)
+            field = torch.fft.ifft2(state[plane % 2])
             if fields is not None:
                 torch.conj_physical(field, out=fields[number])
-            self._step(state, plane, plane % 2, field.mul_(scatter[plane]))
+            self._step(state, plane, plane % 2, field.mul_(prepared[plane]))
 
     def _step(self, state: Tensor, plane: int, here: int, kicked: Tensor) -> None:
         """From the spectra of two planes to those of the next two; `kicked` is field times what scatters."""
@@ -100,11 +99,10 @@ class SsnpWave(Wave):
 
     def back_through(self, state: Tensor, conjugate: Tensor, planes: range, fields: Tensor, grad: Tensor) -> None:
         """See `Wave.back_through`."""
-        field = torch.empty_like(state[0])
         for plane in reversed(planes):
             sign = -1.0 if plane % 2 else 1.0
             here = 1 - plane % 2
-            torch.fft.ifft2(state[here], out=field)
+            field = torch.fft.ifft2(state[here])
             for kept, back in zip(fields[plane - planes.start], field, strict=True):
                 grad[plane].addcmul_(kept, back, value=sign)
             if plane:

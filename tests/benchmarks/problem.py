@@ -104,11 +104,11 @@ class Problem:
 
     def scores(self, dn_zyx: NDArray[np.float32] | None, predicted_pyx: NDArray[np.float32]) -> dict[str, float]:
         """Score dn on the truth's voxels, and predictions of the held-out images (NaN: cannot be predicted)."""
-        found = {}
+        known = np.isfinite(predicted_pyx).all(axis=(1, 2))
+        found: dict[str, float] = {"predicted": int(known.sum())}
         if self.truth is not None and dn_zyx is not None:
             found["psnr_db"] = psnr_db(dn_zyx, self.truth.dn_zyx)
             found["correlation"] = correlation(dn_zyx, self.truth.dn_zyx)
-        known = np.isfinite(predicted_pyx).all(axis=(1, 2))
         if known.any():
             inner = slice(self.rim, -self.rim or None)
             predicted, measured = (images[known][:, inner, inner] for images in (predicted_pyx, self.held_out_pyx))

@@ -11,6 +11,7 @@ each in a process of its own. Without captures, those of ../shared/data are take
 
     first_s                         seconds until there was a result at all
     seconds, psnr_db, held_out      what the method handed over when it ended (or its time was over), and when
+    predicted                       how many held-out images that error is over: a linear model has none in dark field
     best_db, best_held_out          at its best moment, which nobody knows at a bench
     22 dB, ...                      seconds until a quality was first reached; 0.3: until that held-out error was
     memory_mb                       most memory beyond what was there before it began (GPU: on the GPU)
@@ -43,8 +44,8 @@ from tests.benchmarks.table import cell, table
 from tests.benchmarks.trajectory import GROWTH, seconds_to
 
 COLUMNS = (
-    "capture", "leds", "method", "first_s", "seconds", "psnr_db", "correlation", "held_out", "best_db", "best_held_out",
-    "best_at_s", "steps", "memory_mb",
+    "capture", "leds", "method", "first_s", "seconds", "psnr_db", "correlation", "held_out", "predicted", "best_db",
+    "best_held_out", "best_at_s", "steps", "memory_mb",
 )  # fmt: skip
 BEAD_COLUMNS = ("capture", "leds", "method", "radius_um", "dn", "dn_ratio", "width_error_pixels", "z_um")
 COST_COLUMNS = (
@@ -84,7 +85,7 @@ def flat(row: dict[str, Any], levels_db: list[float], levels_held_out: list[floa
     final, best = row["final"], row["best"]
     found = {key: row[key] for key in ("capture", "leds", "method", "memory_mb")}
     found["first_s"] = row["points"][0]["seconds"]
-    found |= {key: final.get(key) for key in ("seconds", "psnr_db", "correlation", "held_out", "steps")}
+    found |= {key: final.get(key) for key in ("seconds", "psnr_db", "correlation", "held_out", "predicted", "steps")}
     found |= {"best_db": best.get("psnr_db"), "best_held_out": best.get("held_out"), "best_at_s": best["seconds"]}
     found |= {f"{level:g} dB": seconds_to(row["points"], "psnr_db", level) for level in levels_db}
     found |= {f"{level:g}": seconds_to(row["points"], "held_out", level) for level in levels_held_out}

@@ -111,3 +111,46 @@ def test_the_gradient_is_that_of_finite_differences():
     with torch.no_grad():
         measured = ((value(index + step * direction) - value(index - step * direction)) / (2 * step)).item()
     assert predicted == pytest.approx(measured, rel=5e-3)
+
+
+def field_and_slope(grid, optics, na, index_zyx):
+    """The same model with field and slope both carried along, in double precision."""
+    _, rows, columns = grid.shape_zyx
+    fx = np.fft.fftfreq(columns, grid.pixel_um)[None, :] + na[0] / optics.wavelength_um
+    fy = np.fft.fftfreq(rows, grid.pixel_um)[:, None] + na[1] / optics.wavelength_um
+    n0, wavelength = optics.medium_index, optics.wavelength_um
+    squared = (n0 / wavelength) ** 2 - fx**2 - fy**2
+    travels = squared > 1e-4 * squared.max()
+    kz = 2 * np.pi * np.sqrt(np.where(travels, squared, 1.0))
+    u = np.zeros((rows, columns), complex)
+    u[0, 0] = rows * columns * np.exp(1j * kz[0, 0] * grid.z_um[0])
+    w = 1j * kz * u
+    for plane, index in enumerate(index_zyx):
+        if plane:
+            cosine, sine = travels * np.cos(kz * grid.dz_um), travels * np.sin(kz * grid.dz_um)
+            u, w = cosine * u + sine / kz * w, cosine * w - kz * sine * u
+        potential = grid.dz_um * (2 * np.pi / wavelength) ** 2 * ((n0 + index) ** 2 - n0**2)
+        w = w - travels * np.fft.fft2(potential * np.fft.ifft2(u))
+    inside = (optics.objective_na / wavelength - np.hypot(fx, fy)) * grid.pixel_um * np.sqrt(rows * columns)
+    pupil = np.clip(inside + 0.5, 0, 1)
+    pupil[0, 0] = inside[0, 0] > 0
+    return np.abs(np.fft.ifft2(0.5 * (u + w / (1j * kz)) * pupil * np.exp(-1j * kz * grid.z_um[-1]))) ** 2
+
+
+@pytest.mark.parametrize("planes", [5, 6])
+def test_leaving_the_slope_out_changes_nothing(planes):
+    grid = replace(SMALL, shape_zyx=(planes, 24, 28))
+    index = random_index(0.02, absorbing=0.003)[:planes]
+    images = SsnpModel(grid, SHORT_WAVES, NA).images(index, torch.arange(4))
+    for image, na in zip(images.numpy(), NA.numpy(), strict=True):
+        exact = field_and_slope(grid, SHORT_WAVES, na, index.numpy().astype(complex))
+        assert np.linalg.norm(image - exact) < 2e-3 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("half_waves", [1, 2])
+def test_planes_at_a_resonance_still_show_an_empty_field(half_waves):
+    dz_um = half_waves * SHORT_WAVES.wavelength_um / (2 * SHORT_WAVES.medium_index)
+    grid = VolumeGrid((40, 24, 28), dz_um, 0.1625, -4.0)
+    nothing = torch.zeros(grid.shape_zyx, dtype=torch.complex64)
+    images = SsnpModel(grid, SHORT_WAVES, NA).images(nothing, torch.arange(3))
+    assert torch.allclose(images, torch.ones_like(images), atol=2e-3)

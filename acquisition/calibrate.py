@@ -188,10 +188,11 @@ def fit_pose(
         doubts.append(f"only {used.sum()} images of LEDs inside the pupil, at least {LEAST_LEDS} are needed")
     if evidence < LEAST_EVIDENCE * max(used.sum(), 1) or residual > LARGEST_RESIDUAL:
         doubts.append("the rims of the discs are too weak in the images' spectra")
+    deviation = rims.deviation(q)
     apart = rims.halves(q, free)
-    for name, value in zip(PARAMETERS, apart * rims.spread, strict=True):
-        if value > HALVES_APART * dict(zip(PARAMETERS, rims.spread, strict=True))[name]:
-            doubts.append(f"two halves of the LEDs disagree about {name} by {value:.3g}")
+    for name, value, limit in zip(PARAMETERS, apart, np.maximum(HALVES_APART, 3 * deviation), strict=True):
+        if value > limit:
+            doubts.append(f"two halves of the LEDs disagree about {name}, by {value / limit:.1f} times what is allowed")
     for name, value, far in zip(PARAMETERS, q * rims.spread, np.abs(q) > FARTHEST, strict=True):
         if far:
             doubts.append(f"{name} is off by {value:+.3g}, beyond what was searched; the profile is probably wrong")
@@ -202,8 +203,8 @@ def fit_pose(
     blur_na = 0.2 * max(rims.bin_yx) * optics.wavelength_um
     reach_na = max(float(np.hypot(*na_p2[used].T).mean()) if used.any() else 0.0, blur_na)
     systematic = np.array([0, 0, 0, blur_na / reach_na, blur_na])
-    deviation = np.where(free, np.hypot(rims.deviation(q) * rims.spread, systematic), np.inf)
-    uncertainty = dict(zip(PARAMETERS, map(float, deviation), strict=True))
+    sure = np.where(free, np.hypot(deviation * rims.spread, systematic), np.inf)
+    uncertainty = dict(zip(PARAMETERS, map(float, sure), strict=True))
     return PoseFit(pose, uncertainty, residual, score_p, dark_p, not doubts, (*doubts, *kept))
 
 
@@ -270,14 +271,15 @@ class Rims:
                 q = max(starts, key=lambda start: float(self.likelihood_p(start).sum()))
             before = q
             q = self.climb(q, free)
-            open_to_doubt = free & (self.deviation(q) > UNDETERMINED)
-            if open_to_doubt.any():
-                free &= ~open_to_doubt
-                q = self.climb(np.where(free, q, 0), free)
-            elif turn >= len(REACHES) and np.abs(q - before).max() < RESTED:
+            if turn >= len(REACHES) and np.abs(q - before).max() < RESTED:
                 break
-        self.tabulate(q, self.discs(q)[1] * REACHES[-1])
-        return q, free
+        while True:
+            self.tabulate(q, self.discs(q)[1] * REACHES[-1])
+            deviation = np.where(free, self.deviation(q), 0)
+            if deviation.max() < UNDETERMINED:
+                return q, free
+            free[deviation.argmax()] = False
+            q = self.climb(np.where(free, q, 0), free)
 
     def deviation(self, q: Floats) -> Floats:
         """Standard deviation (5,) of a vector: how much the images disagree, but no less than their noise makes it."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acquisition.capture import read_capture
+from acquisition.capture import Calibration, read_capture
 from acquisition.errors import OperatorError
 from recon.messages import FitSettings
 from recon.reconstruct import Reconstruction
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 def fieldscope(problem: Problem, model: str = "born", max_seconds: float = 300.0, seed: int = 0) -> Method:
     """Reconstruct from the capture file, reading it included, through a forward model."""
     capture = read_capture(problem.path)
+    known: dict[str, Any] = {}
+    if problem.leds != "nominal":  # told where the LEDs are; else it finds out
+        optics, led_na_l2 = problem.header.optics, problem.header.led_na_l2
+        gain_l = np.ones(len(led_na_l2))
+        known["calibration"] = Calibration(led_na_l2, gain_l, optics.objective_na, 0.0, problem.leds)
     run = Reconstruction(
         0,
         problem.header,
@@ -39,6 +44,7 @@ def fieldscope(problem: Problem, model: str = "born", max_seconds: float = 300.0
         capture.background_pyx,
         problem.path.name,
         available=capture.pattern_n,
+        **known,
     )
     for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
         run.add_frame(pattern, image_yx)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from acquisition.calibrate import fit_pose
 from acquisition.capture import read_capture, read_truth
-from recon.grid import VolumeGrid, choose_grid, default_depths_um
-from recon.measurement import Measurement, bright_field_patterns, choose_held_out
+from recon.grid import VolumeGrid, axial_period_um, choose_grid
+from recon.measurement import Measurement
 from recon.quality import correlation, psnr_db
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ MEASURED_RIM = 48
 """Pixels along the edges that are not scored where the sample goes on beyond them."""
 
 SAME_DIRECTION_NA = 1e-6
+
+HOLD_OUT = slice(4, None, 9)
+"""Which of the usable patterns are held out when nobody chose: every ninth, as the reconstruction does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,19 +158,21 @@ def load_problem(
     Raises
     ------
     OperatorError
-        The capture cannot be read or has too few patterns.
+        The capture cannot be read.
     ValueError
         There are no such directions.
     """
     capture, truth = read_capture(path), read_truth(path)
     header = capture.header
     # Held-out patterns are chosen by the nominal directions whatever is believed later: the same for every row.
-    usable_p = np.intersect1d(bright_field_patterns(header), capture.pattern_n)
-    held_out_p = choose_held_out(usable_p, hold_out, len(header.patterns_pl))
+    usable_p = np.intersect1d(bright_field(header), capture.pattern_n)
+    held_out_p = np.intersect1d(usable_p, hold_out) if hold_out else usable_p[HOLD_OUT]
     measurement = Measurement(header, capture.dark_yx, capture.background_pyx)
+    level_p = np.ones(len(header.patterns_pl), np.float32)
     for pattern, image in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
         if pattern in usable_p:
             measurement.add(pattern, image)
+            level_p[pattern] = image.mean() - header.optics.camera_offset
     images = measurement.images()
     held = np.isin(images.pattern_p, held_out_p)
     fitted = ~held
@@ -175,11 +181,13 @@ def load_problem(
             raise ValueError(f"{path} carries no true LED directions.")
         header = replace(header, led_na_l2=truth.led_na_l2)
     elif leds == "calibrated":
-        header = calibrated(header, images.intensity_pyx[fitted], images.pattern_p[fitted])
+        rows_p = images.pattern_p[fitted]
+        header = calibrated(header, images.intensity_pyx[fitted] * level_p[rows_p, None, None], rows_p)
     elif leds != "nominal":
         raise ValueError(f"LED directions {leds!r}; known are nominal, true, calibrated.")
     if leds != "nominal":
-        fitted &= np.isin(images.pattern_p, bright_field_patterns(header))  # no linear model predicts dark field
+        fitted &= np.isin(images.pattern_p, bright_field(header))  # no linear model predicts dark field
+    half_um = min(3.0 * axial_period_um(header.optics), 0.5 * min(header.image_shape) * header.optics.pixel_um)
     return Problem(
         path=path,
         header=header,
@@ -189,19 +197,24 @@ def load_problem(
         held_out_p=images.pattern_p[held],
         held_out_pyx=images.intensity_pyx[held],
         mean_is_one=images.mean_is_one,
-        depths_um=header.sample_z_um or default_depths_um(header.image_shape, header.optics),
+        depths_um=header.sample_z_um or (-half_um, half_um),
         truth=truth,
         rim=(0 if truth is not None else MEASURED_RIM) if rim is None else rim,
         device=torch.device(device),
     )
 
 
-def calibrated(header: CaptureHeader, images_pyx: NDArray[np.float32], rows_p: NDArray[np.int64]) -> CaptureHeader:
-    """Replace directions and NA by those fitted to the images that may be seen."""
-    from acquisition.calibrate import fit_pose
+def bright_field(header: CaptureHeader) -> NDArray[np.int64]:
+    """Rows of the patterns whose LEDs all shine into the aperture."""
+    lit_pl = header.patterns_pl > 0
+    outside_l = np.hypot(*header.led_na_l2.T) >= header.optics.objective_na
+    return np.flatnonzero(lit_pl.any(axis=1) & ~(lit_pl & outside_l).any(axis=1))
 
+
+def calibrated(header: CaptureHeader, counts_pyx: NDArray[np.float32], rows_p: NDArray[np.int64]) -> CaptureHeader:
+    """Replace directions and NA by those fitted to the images that may be seen."""
     pose = fit_pose(
-        images_pyx, header.patterns_pl[rows_p], header.led_position_mm_l3, header.led_na_l2, header.optics
+        counts_pyx, header.patterns_pl[rows_p], header.led_position_mm_l3, header.led_na_l2, header.optics
     ).pose
     return replace(
         header,

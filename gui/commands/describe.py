@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -13,6 +14,8 @@ from acquisition.profile import load_profile, shipped_profiles
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from recon.assessment import Assessment
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -100,8 +103,11 @@ def _capture(file: Path) -> dict[str, Any]:
 
 def _field(file: Path) -> dict[str, Any]:
     from recon import load_field
+    from recon.assessment import read_assessment
 
     field = load_field(file)
+    with h5py.File(file, "r", locking=False) as opened:
+        assessment = read_assessment(opened)
     history = field.history
     lower, upper = field.bounds
     return {
@@ -118,11 +124,23 @@ def _field(file: Path) -> dict[str, Any]:
         "held_out_error": history.held_out_error,
         "held_out": list(history.held_out),
         "training_loss": history.training_loss,
+        **({} if assessment is None else _assessed(assessment)),
         "reason": history.reason,
         "steps": history.steps,
         "seconds": round(history.seconds, 1),
         "seed": history.seed,
         "versions": history.versions,
+    }
+
+
+def _assessed(assessment: Assessment) -> dict[str, Any]:
+    """Resolution, the missing cone and the typical error; None where two halves of the LEDs agree on nothing."""
+    figures = assessment.figures
+    resolution = {"lateral": figures.lateral_um, "axial": figures.axial_um}
+    return {
+        "resolution_um": {name: round(um, 3) if math.isfinite(um) else None for name, um in resolution.items()},
+        "unseen_share_of_frequencies": round(figures.missing_share, 3),
+        "typical_uncertainty": assessment.uncertainty.typical,
     }
 
 

@@ -67,6 +67,15 @@ METHODS: dict[str, Entry] = {
         ),
         note="joint Tikhonov over all planes and LEDs, clipped at 0",
     ),
+    "joint-unclipped": Entry(
+        joint,
+        {"clip": False},
+        tuple(
+            {"regularisation": alpha, "kappa_variance": kappa}
+            for alpha, kappa in ((0.03, 0.2), (0.01, 0.2), (0.1, 0.2), (0.03, 1.0), (0.3, 1.0))
+        ),
+        "the same unclipped, with absorption: predicts held-out LEDs better than the clipped volume",
+    ),
     "linear-tv": Entry(
         linear_tv,
         candidates=tuple({"weight": weight} for weight in (0.003, 0.001, 0.006, 0.012)),

@@ -1,4 +1,4 @@
-"""Joint Tikhonov, clipped at zero: the exact regularised least-squares solution over all planes and LEDs at once."""
+"""Joint Tikhonov: the exact regularised least-squares solution over all planes and LEDs at once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tests.benchmarks.trajectory import Method
 
 
-def joint(problem: Problem, regularisation: float = 0.01, kappa_variance: float = 0.05) -> Method:
-    """Solve; parameters as `solve_tikhonov`."""
+def joint(problem: Problem, regularisation: float = 0.01, kappa_variance: float = 0.05, clip: bool = True) -> Method:
+    """Solve; parameters as `solve_tikhonov`, and whether negative dn is set to 0."""
     grid, optics = problem.grid, problem.header.optics
     index_zyx = solve_tikhonov(
         problem.contrast_pyx,
@@ -27,6 +27,7 @@ def joint(problem: Problem, regularisation: float = 0.01, kappa_variance: float 
         regularisation,
         kappa_variance,
     )
-    clipped = torch.complex(index_zyx.real.clamp(min=0), index_zyx.imag)
+    if clip:
+        index_zyx = torch.complex(index_zyx.real.clamp(min=0), index_zyx.imag)
     model = BornModel(grid, optics, problem.led_na_l2, problem.device)
-    yield lambda: snapshot_of_volume(problem, clipped, grid, model)
+    yield lambda: snapshot_of_volume(problem, index_zyx, grid, model)

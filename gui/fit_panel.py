@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from recon.messages import ModelName
 
 DEVICES = {"auto": "best device", "cpu": "CPU", "cuda": "GPU (CUDA)"}
-MODELS: dict[ModelName, str] = {"born": "Weak scattering (Born)", "ssnp": "Strong scattering (SSNP)"}
+MODELS: dict[ModelName, str] = {
+    "auto": "Automatic: as the sample scatters",
+    "born": "Weak scattering (Born)",
+    "beam": "Strong scattering, low NA (beam propagation)",
+    "ssnp": "Strong scattering (SSNP)",
+}
 
 
 class FitPanel(Section):

@@ -37,7 +37,7 @@ class WindowSettings(BaseModel):
     colour_map: str = "inferno"
     max_seconds: float = Field(default=300.0, ge=5.0, le=86400.0)
     device: str = "auto"
-    model: ModelName = "born"
+    model: ModelName = "auto"
     geometry_hex: str = ""
     """Qt's description of size and place of the window, hexadecimal."""
 

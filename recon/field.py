@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from recon.spline_axes import BLOCK, LevelSplines, ReadAndEvaluate, Sampling, spline_blocks, spline_weights
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -90,34 +92,25 @@ def design_field(grid: VolumeGrid, medium_index: float, scale: float, positive: 
     )
 
 
-def spline_weights(position: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    """Quadratic B-splines of a grid's cells at positions along one axis.
-
-    Parameters
-    ----------
-    position
-        In units of cells from the lower face, (N,); cell i is centred on i + 0.5.
-    cells
-        Number of cells; the outer cells continue outwards.
-
-    Returns
-    -------
-    indices, weights
-        (N, 3) int64 and float32; the weights of each row add to 1.
-    """
-    centred = position - 0.5
-    nearest = torch.round(centred)
-    offset = (centred - nearest).to(torch.float32)
-    weights = torch.stack([0.5 * (0.5 - offset) ** 2, 0.75 - offset**2, 0.5 * (0.5 + offset) ** 2], dim=-1)
-    steps = torch.arange(-1, 2, device=position.device)
-    return (nearest.to(torch.int64)[:, None] + steps).clamp(0, cells - 1), weights
-
-
 def _resize(volume_czyx: Tensor, cells_zyx: tuple[int, int, int]) -> Tensor:
     """Volume (C, Z, Y, X) sampled anew over the same box; averaged where it becomes coarser."""
     if all(new <= old for new, old in zip(cells_zyx, volume_czyx.shape[1:], strict=True)):
         return nn.functional.adaptive_avg_pool3d(volume_czyx, cells_zyx)
     return nn.functional.interpolate(volume_czyx[None], cells_zyx, mode="trilinear", align_corners=False)[0]
+
+
+def _resize_by_splines(grid_czyx: Tensor, cells_zyx: tuple[int, int, int]) -> Tensor:
+    """Read a feature grid at the cell centres of a finer one over the same box."""
+    for axis, (count, cells) in enumerate(zip(cells_zyx, grid_czyx.shape[1:], strict=True), start=1):
+        position = (torch.arange(count, dtype=torch.float64, device=grid_czyx.device) + 0.5) * (cells / count)
+        indices, weights = spline_weights(position, cells)
+        shape = [-1 if k == axis else 1 for k in range(4)]
+        taps = zip(indices.unbind(1), weights.unbind(1), strict=True)
+        grid_czyx = sum(
+            (grid_czyx.index_select(axis, index) * weight.reshape(shape) for index, weight in taps),
+            start=torch.zeros((), device=grid_czyx.device),
+        )
+    return grid_czyx
 
 
 def no_pulse() -> None:
@@ -165,12 +158,7 @@ class NeuralField(nn.Module):
         raw = _resize(self._unbend(parts), self.config.levels_zyx[-1])
         coarser, finest = self.grids[-2], self.grids[-1]
         coarser[:2] = _resize(raw, self.config.levels_zyx[-2]).to(coarser)
-        centres = [
-            torch.arange(0.5, count, device=coarser.device, dtype=torch.float64) * ((high - low) / count) + low
-            for low, high, count in zip(*self.config.bounds_um, self.config.levels_zyx[-1][::-1], strict=True)
-        ]
-        smooth = self._read_on_axes(coarser[:2], self.config.levels_zyx[-2], *centres)
-        finest[:2] = raw.to(finest) - smooth
+        finest[:2] = raw.to(finest) - _resize_by_splines(coarser[:2], self.config.levels_zyx[-1])
 
     def _bend(self, raw: Tensor) -> Tensor:
         """Raw output (2, ...) -> (dn, kappa) in units of the scale."""
@@ -209,20 +197,32 @@ class NeuralField(nn.Module):
         low, high = self.config.bounds_um[0][axis_xyz], self.config.bounds_um[1][axis_xyz]
         return (coordinate_um - low) * (cells / (high - low))
 
-    def _spline_matrix(self, coordinate_um: Tensor, axis_xyz: int, cells: int) -> Tensor:
-        """(N, cells): how much each cell contributes to each coordinate of an axis."""
-        indices, weights = spline_weights(self._cell_positions(coordinate_um, axis_xyz, cells), cells)
-        return torch.zeros(len(coordinate_um), cells, device=weights.device).scatter_add_(1, indices, weights)
+    def sampling(self, x_um: Tensor, y_um: Tensor, z_um: Tensor, *, levels: int | None = None) -> Sampling:
+        """Prepare the evaluation on the product of three axes; see `on_axes`."""
+        device = self.grids[0].device
+        read = range(len(self.grids))[:levels]
+        size = BLOCK[device.type]
+        prepared: list[LevelSplines | None] = []
+        for level, cells in enumerate(self.config.levels_zyx):
+            if level not in read:
+                prepared.append(None)
+                continue
+            (along_z,) = spline_blocks(self._cell_positions(z_um, 2, cells[0]), cells[0], device, max(1, len(z_um)))
+            whole = torch.zeros(len(z_um), cells[0], device=device)
+            whole[:, along_z.cells] = along_z.weights
+            along_y, along_x = (
+                spline_blocks(self._cell_positions(axis, number, count), count, device, size)
+                for axis, number, count in ((y_um, 1, cells[1]), (x_um, 0, cells[2]))
+            )
+            prepared.append(LevelSplines(whole, along_y, along_x))
+        return Sampling((len(z_um), len(y_um), len(x_um)), tuple(prepared), self.config.features)
 
-    def _read_on_axes(
-        self, grid: Tensor, cells: tuple[int, int, int], x_um: Tensor, y_um: Tensor, z_um: Tensor
-    ) -> Tensor:
-        """Read one feature grid (C, cells) on the product of three axes, (C, Z, Y, X)."""
-        along_z = self._spline_matrix(z_um, 2, cells[0])
-        along_y = self._spline_matrix(y_um, 1, cells[1])
-        along_x = self._spline_matrix(x_um, 0, cells[2])
-        # The order keeps the intermediate arrays small: planes first, for slices are thin in one axis.
-        return along_y @ torch.einsum("zk,ckji->czji", along_z, grid) @ along_x.T
+    def on_sampling(self, sampling: Sampling) -> Tensor:
+        """Evaluate on axes that were prepared: dn and kappa, (2, Z, Y, X), differentiable in the parameters."""
+        result: Tensor = ReadAndEvaluate.apply(  # type: ignore[no-untyped-call]
+            self._network, sampling, self.pulse, len(self.grids), *self.grids, *self.layers
+        )
+        return result
 
     def on_axes(self, x_um: Tensor, y_um: Tensor, z_um: Tensor, *, levels: int | None = None) -> Tensor:
         """Evaluate on the product of three axes, all inside the box.
@@ -239,15 +239,7 @@ class NeuralField(nn.Module):
         Tensor
             dn and kappa, (2, Z, Y, X) float32, differentiable in the parameters.
         """
-        parts = []
-        read = range(len(self.grids))[:levels]
-        for level, (grid, cells) in enumerate(zip(self.grids, self.config.levels_zyx, strict=True)):
-            if level not in read:
-                parts.append(grid.new_zeros(len(grid), len(z_um), len(y_um), len(x_um)))
-                continue
-            parts.append(self._read_on_axes(grid, cells, x_um, y_um, z_um))
-        features = torch.cat(parts)
-        return self._evaluate(features.flatten(1)).reshape(2, *features.shape[1:])
+        return self.on_sampling(self.sampling(x_um, y_um, z_um, levels=levels))
 
     def at_points(self, points_um: Tensor) -> Tensor:
         """Evaluate at any points inside the box.

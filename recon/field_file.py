@@ -133,6 +133,7 @@ def _fill(file: h5py.File, field: Field) -> None:
         dz_um=field.grid.dz_um,
         pixel_um=field.grid.pixel_um,
         z_first_um=field.grid.z_first_um,
+        pad=field.pad,
     )
     illumination = file.create_group("illumination")
     illumination.create_dataset("led_na", data=history.led_na_l2)
@@ -224,7 +225,9 @@ def _read(file: h5py.File, path: Path, device: str | torch.device) -> Field:
     volume_grid = VolumeGrid(
         (planes, rows, columns), float(grid["dz_um"]), float(grid["pixel_um"]), float(grid["z_first_um"])
     )
-    return Field(network.to(device).requires_grad_(False), volume_grid, Optics(**optics), history)
+    return Field(
+        network.to(device).requires_grad_(False), volume_grid, Optics(**optics), history, int(grid.get("pad", 0))
+    )
 
 
 def _load_weights(network: nn.Module, stored: h5py.Group) -> None:

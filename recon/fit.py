@@ -10,24 +10,29 @@ noise, and what the model gets wrong, most of all for LEDs at or beyond the edge
 weighs against the errors that the data really have, and one weight serves all samples. Kappa costs something by itself:
 without that, it takes up what the model gets wrong about dn.
 
-The start is the closed-form Tikhonov volume. Each step predicts a batch of patterns on the grid of the forward model.
-Patterns held out are never part of it: their error is the figure of merit, ends the fit when it no longer falls, and
-chooses the parameters that are kept.
+    closed form -> coarse linear stage -> linear stage -> wave stage where scattering is strong
+
+The start is the closed-form Tikhonov volume. Linear stages are quick and come first (`recon.stage`). Whether a wave
+stage follows is the operator's choice, or found by `auto`: the field so far is put through both models, and where they
+disagree by much of what the linear one leaves unexplained, linear is not enough. Patterns held out are never part of
+the fit: their error is the figure of merit, ends each stage when it no longer falls, and chooses the parameters that
+are kept.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from recon.field import NeuralField, design_field, no_pulse
+from recon.grid import linear_grid
 from recon.quality import contrast_error, value_range
-from recon.stage import Stage, can_halve, halve_grid, halve_images
-from recon.tikhonov import solve_tikhonov
+from recon.stage import LinearStage, WaveStage, can_halve, halve_grid, halve_images
+from recon.tikhonov import solve_equations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,20 +40,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from acquisition.capture import CaptureHeader
+    from acquisition.capture import Optics
     from recon.grid import VolumeGrid
     from recon.measurement import Images
 
 LEARNING_RATE = 0.02
-COARSE_STEPS = 25
-"""Steps on images of half the resolution, before those on all of it, where nothing is held out."""
-COARSE_TIME = 0.35
-"""Largest share of the time limit for them."""
-COARSE_IMPROVEMENT = 0.01
-"""They end when an evaluation improves the held-out error by less than this fraction."""
 EVALUATE_EVERY = 5
+FIRST_REFRESH = 8
+"""Steps of a linear stage until its weights are set anew; the interval doubles each time."""
+STEPS_WITHOUT_JUDGE = 25
+"""Steps of each stage but the last, where nothing is held out."""
+STAGE_TIME = {"coarse": 0.15, "linear": 0.4}
+"""Share of the time limit at which a stage gives way to the next."""
+STAGE_IMPROVEMENT = 0.01
+"""It also does when an evaluation improves the held-out error by less than this fraction."""
 PATIENCE = 2
-"""Evaluations without improvement before the learning rate drops."""
+"""Evaluations of the last stage without improvement before the learning rate drops."""
 RATE_DROP = 0.4
 MIN_IMPROVEMENT = 0.003
 """Relative fall of the held-out error that counts as improvement."""
@@ -56,12 +63,51 @@ SMALLEST_RATE_FACTOR = 0.1
 """The fit has converged when the learning rate would fall below this factor."""
 ANNEAL_FROM = 0.7
 """Share of the time limit after which the learning rate falls steadily to its smallest."""
+NONLINEAR_SHARE = 0.3
+"""`auto` takes a wave model when it disagrees with the linear one by this share of the linear one's error."""
+COMPARED_PATTERNS = 6
+"""With so many patterns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a fit starts from.
+
+    Attributes
+    ----------
+    optics, led_na_l2
+        The microscope and its LEDs' directions (L, 2), as calibrated.
+    patterns_pl
+        Brightness of each LED in each of the capture's patterns, (P, L).
+    image_shape
+        Rows and columns of the images.
+    grid, pad
+        The volume, for the final model; wider than the images by `pad` pixels on each side.
+    model, wave_model
+        The forward model, or "auto"; the multi-slice model that `auto` may take.
+    held_out
+        Rows of the patterns that are never fitted.
+    dark_field
+        Rows of the patterns that only wave stages can take.
+    """
+
+    optics: Optics
+    led_na_l2: NDArray[np.float64]
+    patterns_pl: NDArray[np.float32]
+    image_shape: tuple[int, int]
+    grid: VolumeGrid
+    pad: int
+    model: str
+    wave_model: str
+    held_out: tuple[int, ...]
+    dark_field: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class FitState:
     """Where a fit stands after a step: `held_out_error` is the latest evaluation."""
 
+    stage: str
     loss: float
     held_out_error: float | None
     converged: bool
@@ -82,60 +128,72 @@ class Fit:
 
     Parameters
     ----------
-    header, grid
-        What was captured, and the volume to reconstruct.
-    model_name
-        Forward model.
-    held_out
-        Rows of the capture's patterns that are never fitted.
+    setup
+        What is fitted through what.
     device
         torch device.
     seed
         Seed of the field's first weights and of the order of patterns.
     pulse
         Called often within long work; whatever it raises ends that work and changes nothing.
+    notify
+        Called with what the operator should know.
     """
 
     def __init__(
         self,
-        header: CaptureHeader,
-        grid: VolumeGrid,
-        model_name: str,
-        held_out: tuple[int, ...],
+        setup: Setup,
         device: torch.device,
         seed: int = 0,
         pulse: Callable[[], None] = no_pulse,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.header = header
-        self.grid = grid
+        self.setup = setup
         self.device = device
-        self.held_out = held_out
-        self.led_na_l2 = torch.as_tensor(header.led_na_l2, dtype=torch.float64, device=device)
-        self.gain_p = np.full(len(header.patterns_pl), np.nan)
+        self.gain_p = np.full(len(setup.patterns_pl), np.nan)
         self.field: NeuralField | None = None
-        self._brightness_pl = torch.as_tensor(header.patterns_pl, dtype=torch.float32, device=device)
-
-        def stage(of: VolumeGrid, model: str, levels: int | None) -> Stage:
-            return Stage(of, header.optics, self.led_na_l2, self._brightness_pl, model, levels, device)
-
-        self._fine = stage(grid, model_name, None)
-        # Coarse pixels are too wide for the waves of a multi-slice model; the linear one has no waves on the grid.
-        self._coarse = stage(halve_grid(grid), "born", -1) if can_halve(grid) else None
+        self.model = "born" if setup.model == "auto" else setup.model
+        """The forward model of the last stage, as far as it is known."""
         self._random = np.random.default_rng(seed)
-        self._seed = seed
-        self._pulse = pulse
+        self._seed, self._pulse, self._notify = seed, pulse, notify
+        self._brightness_pl = torch.as_tensor(setup.patterns_pl, dtype=torch.float32, device=device)
+        self._led_na_l2 = torch.as_tensor(setup.led_na_l2, dtype=torch.float64, device=device)
+        grid = linear_grid(setup.grid, setup.optics)
+        frame = setup.optics, self._led_na_l2, self._brightness_pl
+        self._linear = LinearStage(grid, setup.pad, *frame, None, device, pulse)
+        self._stages: dict[str, LinearStage | WaveStage] = {"linear": self._linear}
+        self._coarse: LinearStage | None = None
+        if can_halve(setup.image_shape, setup.pad):
+            self._coarse = LinearStage(halve_grid(grid), setup.pad // 2, *frame, -1, device, pulse)
+            self._stages = {"coarse": self._coarse, **self._stages}
+        if setup.model not in ("auto", "born"):
+            self._add_wave_stage(setup.model)
+
+    def _add_wave_stage(self, model: str) -> None:
+        setup = self.setup
+        frame = setup.optics, self._led_na_l2, self._brightness_pl
+        self._stages["wave"] = WaveStage(setup.grid, setup.pad, *frame, model, None, self.device, self._pulse)
+        self.model = model
 
     def set_images(self, images: Images) -> None:
         """Take the images measured so far, in place of those taken before."""
-        held = np.isin(images.pattern_p, self.held_out)
+        self._mean_is_one = images.mean_is_one
         stack = torch.from_numpy(images.intensity_pyx)
-        rows = torch.from_numpy(images.pattern_p[~held]).to(self.device)
-        train_pyx = stack[torch.from_numpy(~held)].to(self.device)
-        self._test_rows = torch.from_numpy(images.pattern_p[held]).to(self.device)
-        self._test_pyx = stack[torch.from_numpy(held)].to(self.device)
-        self._fine.set_images(rows, train_pyx, images.mean_is_one)
+
+        def chosen(mask: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+            return (
+                torch.from_numpy(images.pattern_p[mask]).to(self.device),
+                stack[torch.from_numpy(mask)].to(self.device),
+            )
+
+        held = np.isin(images.pattern_p, self.setup.held_out)
+        dark = np.isin(images.pattern_p, self.setup.dark_field)
+        self._test_rows, self._test_pyx = chosen(held)
+        rows, train_pyx = chosen(~held & ~dark)
+        self._linear.set_images(rows, train_pyx, images.mean_is_one)
         if self._coarse is not None:
             self._coarse.set_images(rows, halve_images(train_pyx), images.mean_is_one)
+        self._wave_images = chosen(~held) if dark.any() else (rows, train_pyx)
 
     def first_volume(self) -> Tensor:
         """Solve the closed form for the images so far, and begin a new field as its volume.
@@ -143,65 +201,123 @@ class Fit:
         Returns
         -------
         Tensor
-            dn + i kappa, (Z, H, W) complex64.
+            dn + i kappa, (Z, H, W) complex64, on the linear stage's planes and the images' pixels.
         """
-        index_zyx = solve_tikhonov(
-            self._fine.images_pyx - 1.0,
-            self._brightness_pl[self._fine.rows],
-            self.led_na_l2,
-            self.grid,
-            self.header.optics,
-            pulse=self._pulse,
-        )
-        scale = max(value_range(index_zyx.real.cpu().numpy())[1], 1e-6)
-        config = design_field(self.grid, self.header.optics.medium_index, scale)
+        stage = self._linear
+        index_zyx = solve_equations(stage.normal, stage.first_equations(), 1.0 / len(stage.rows))
+        inside_zyx = stage.crop(index_zyx)
+        scale = max(value_range(inside_zyx.real.cpu().numpy())[1], 1e-6)
+        config = design_field(self.setup.grid, self.setup.optics.medium_index, scale)
         self.field = NeuralField(config, self._seed, self._pulse).to(self.device)
         self.field.start_from(index_zyx)
-        self._optimiser = torch.optim.Adam(self.field.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
-        self._step = 0
+        self._to_do = list(self._stages)
+        self._decided = self.setup.model != "auto"
+        self._steps = 0
+        self._enter_stage()
+        return inside_zyx
+
+    def _enter_stage(self) -> None:
+        """Begin the first of the stages to do."""
+        assert self.field is not None
+        name = self._to_do[0]
+        self._stage_steps = 0
+        self._next_refresh = 0
         self._plateau_factor = 1.0
-        self._coarse_done = False
         self._since_best = 0
         self._reference = math.inf
         self._best: Best | None = None
-        self._state = FitState(float("nan"), None, False)
-        return index_zyx
+        if name == "wave":
+            self._stages[name].set_images(*self._wave_images, self._mean_is_one)
+        if name == "wave" or self._steps == 0:
+            self._optimiser = torch.optim.Adam(self.field.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
+        self._state = FitState(name, float("nan"), None, False)
 
-    def step(self, time_used: float = 0.0) -> FitState:
+    def step(self, time_used: float = 0.0, complete: bool = True) -> FitState:
         """Take one step of the optimiser and, every few steps, evaluate the held-out patterns.
 
         Parameters
         ----------
         time_used
             Share of the time limit that has passed, 0 to 1.
+        complete
+            Whether all images are there; before, the fit does not go beyond the linear stages.
         """
         assert self.field is not None
         annealing = (1.0 - time_used) / (1.0 - ANNEAL_FROM)
         factor = max(min(self._plateau_factor, annealing), SMALLEST_RATE_FACTOR)
         for group in self._optimiser.param_groups:
             group["lr"] = LEARNING_RATE * factor
-        stage = self._fine if self._coarse_done or self._coarse is None else self._coarse
-        count = len(stage.rows)
-        batch = torch.from_numpy(
-            np.sort(self._random.choice(count, min(stage.model.patterns_per_step, count), replace=False))
-        ).to(self.device)
+        stage = self._stages[self._to_do[0]]
         self._optimiser.zero_grad(set_to_none=True)
-        loss, gain = stage.loss(self.field, batch)
-        self.gain_p[stage.rows[batch].cpu().numpy()] = gain.cpu().numpy()
+        if isinstance(stage, LinearStage):
+            if self._stage_steps == self._next_refresh:
+                self.gain_p[stage.rows.cpu().numpy()] = stage.refresh(self.field).cpu().numpy()
+                self._next_refresh = 2 * self._stage_steps + FIRST_REFRESH
+            loss = stage.loss(self.field)
+        else:
+            count = len(stage.rows)
+            size = min(stage.model.patterns_per_step, count)
+            batch = torch.from_numpy(np.sort(self._random.choice(count, size, replace=False))).to(self.device)
+            loss, gain = stage.loss(self.field, batch)
+            self.gain_p[stage.rows[batch].cpu().numpy()] = gain.cpu().numpy()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
-        self._step += 1
+        self._steps += 1
+        self._stage_steps += 1
         figure = float(loss.detach().exp())
-        held_out = self._state.held_out_error
         converged = False
-        if self._step % EVALUATE_EVERY == 0 or self._step == 1:
+        held_out = self._state.held_out_error
+        if self._stage_steps % EVALUATE_EVERY == 0 or self._steps == 1:
             held_out = self.held_out_error()
-            if stage is self._fine:
+            if self._is_last(complete):
                 converged = self._judge(figure if held_out is None else held_out, figure)
-            else:
-                self._coarse_done = time_used > COARSE_TIME or self._coarse_suffices(held_out)
-        self._state = FitState(figure, held_out, converged)
+            elif self._stage_suffices(held_out, time_used):
+                self._finish_stage(complete)
+        self._state = replace(self._state, loss=figure, held_out_error=held_out, converged=converged)
         return self._state
+
+    def _is_last(self, complete: bool) -> bool:
+        """Whether the stage under way is the last one as far as is known."""
+        return len(self._to_do) == 1 and (self._decided or not complete)
+
+    def _finish_stage(self, complete: bool) -> None:
+        """Go on to the next stage; where there is none, find out whether there should be."""
+        if len(self._to_do) > 1:
+            if self._to_do[1] == "wave" and not complete:
+                return
+            self._to_do.pop(0)
+            self._enter_stage()
+        else:
+            self._decided = True
+            if self._linear_falls_short():
+                self._add_wave_stage(self.setup.wave_model)
+                self._to_do = ["wave"]
+                self._enter_stage()
+
+    @torch.no_grad()
+    def _linear_falls_short(self) -> bool:
+        """Compare the linear and the wave model on the field so far."""
+        assert self.field is not None
+        setup = self.setup
+        wave = WaveStage(
+            setup.grid, setup.pad, setup.optics, self._led_na_l2, self._brightness_pl, setup.wave_model, None,
+            self.device, self._pulse,
+        )  # fmt: skip
+        linear = self._linear
+        step = max(1, len(linear.rows) // COMPARED_PATTERNS)
+        rows, measured = linear.rows[::step], linear.images_pyx[::step]
+        wave.mean_is_one = linear.mean_is_one = True
+        by_linear, by_wave = linear.predict(self.field, rows), wave.predict(self.field, rows)
+        linear.mean_is_one = self._mean_is_one
+        disagreement = contrast_error((by_wave + (measured - by_linear)).cpu().numpy(), measured.cpu().numpy())
+        error = contrast_error(by_linear.cpu().numpy(), measured.cpu().numpy())
+        falls_short = disagreement > NONLINEAR_SHARE * error
+        self._notify(
+            f"The linear model leaves {error:.0%} of the contrast unexplained and differs from {setup.wave_model} by"
+            f" {disagreement:.0%} on this sample: "
+            + (f"going on with {setup.wave_model}." if falls_short else "the linear model suffices.")
+        )
+        return falls_short
 
     @torch.no_grad()
     def held_out_error(self) -> float | None:
@@ -209,15 +325,19 @@ class Fit:
         if len(self._test_rows) == 0:
             return None
         assert self.field is not None
-        predicted = self._fine.predict(self.field, self._test_rows)
+        judge = self._stages[self._to_do[0]] if self._to_do[0] == "wave" else self._linear
+        judge.mean_is_one = self._mean_is_one
+        predicted = judge.predict(self.field, self._test_rows)
         return contrast_error(predicted.cpu().numpy(), self._test_pyx.cpu().numpy())
 
-    def _coarse_suffices(self, held_out: float | None) -> bool:
-        """Whether the coarse images have told the field what they can."""
+    def _stage_suffices(self, held_out: float | None, time_used: float) -> bool:
+        """Whether a stage that is not the last has told the field what it can."""
+        if time_used > STAGE_TIME[self._to_do[0]]:
+            return True
         before = self._state.held_out_error
         if held_out is None or before is None:
-            return self._step >= COARSE_STEPS
-        return self._step > EVALUATE_EVERY and held_out > before * (1.0 - COARSE_IMPROVEMENT)
+            return self._stage_steps >= STEPS_WITHOUT_JUDGE
+        return self._stage_steps > EVALUATE_EVERY and held_out > before * (1.0 - STAGE_IMPROVEMENT)
 
     def _judge(self, error: float, loss: float) -> bool:
         """Note a new best, slow down on a plateau; whether the fit has converged."""
@@ -254,7 +374,7 @@ class Fit:
 
     def led_gain_l(self) -> NDArray[np.float64]:
         """Brightness of each LED that was lit alone, (L,); NaN for the others."""
-        brightness_pl = self.header.patterns_pl
+        brightness_pl = self.setup.patterns_pl
         gain_l = np.full(brightness_pl.shape[1], np.nan)
         alone = np.flatnonzero((brightness_pl > 0).sum(axis=1) == 1)
         gain_l[brightness_pl[alone].argmax(axis=1)] = self.gain_p[alone]

@@ -107,7 +107,7 @@ def plane_distance_um(optics: Optics, multi_slice: bool) -> float:
 
 
 def choose_grid(
-    image_shape: tuple[int, int], optics: Optics, z_um: tuple[float, float], multi_slice: bool = False
+    image_shape: tuple[int, int], optics: Optics, z_um: tuple[float, float], multi_slice: bool = False, pad: int = 0
 ) -> VolumeGrid:
     """Lay the grid of a reconstruction over the images' field of view between two depths.
 
@@ -121,6 +121,8 @@ def choose_grid(
         Depths of the first and the last plane, in micrometres from the focal plane, along the light.
     multi_slice
         Whether the forward model is a multi-slice one: its planes keep their distance, the volume grows to fit them.
+    pad
+        By how many pixels the volume is wider than the images on each side; see `pad_pixels`.
 
     Raises
     ------
@@ -140,10 +142,52 @@ def choose_grid(
             f"The depth range {top:g} to {bottom:g} µm needs {planes} planes; the limit is {MAX_PLANES}.",
             f"Choose a range of at most {spacing * (MAX_PLANES - 1):.0f} µm.",
         )
+    rows, columns = (side + 2 * pad for side in image_shape)
     if multi_slice:
         first = 0.5 * (top + bottom - (planes - 1) * spacing)
-        return VolumeGrid((planes, *image_shape), spacing, optics.pixel_um, first)
-    return VolumeGrid((planes, *image_shape), (bottom - top) / (planes - 1), optics.pixel_um, top)
+        return VolumeGrid((planes, rows, columns), spacing, optics.pixel_um, first)
+    return VolumeGrid((planes, rows, columns), (bottom - top) / (planes - 1), optics.pixel_um, top)
+
+
+def linear_grid(grid: VolumeGrid, optics: Optics) -> VolumeGrid:
+    """Return the same box with as many planes as the linear model needs, where it needs fewer."""
+    planes, rows, columns = grid.shape_zyx
+    depth_um = planes * grid.dz_um
+    needed = max(MIN_PLANES, math.ceil(depth_um / plane_distance_um(optics, False)))
+    if needed >= 0.8 * planes:
+        return grid
+    dz_um = depth_um / needed
+    first = grid.z_first_um + 0.5 * (dz_um - grid.dz_um)
+    return VolumeGrid((needed, rows, columns), dz_um, grid.pixel_um, first)
+
+
+def pad_pixels(image_shape: tuple[int, int], optics: Optics, z_um: tuple[float, float]) -> int:
+    """By how many pixels on each side the volume reaches beyond the images, so that light from there finds a place.
+
+    That is as far as the steepest light of the objective's cone goes sideways on the way to focus, but no more than a
+    quarter of the images; a multiple of four, with sides that transform quickly.
+    """
+    steepest = optics.objective_na / optics.medium_index
+    reach_um = max(abs(z) for z in z_um) * steepest / math.sqrt(1.0 - steepest**2)
+    wanted = min(reach_um / optics.pixel_um, min(image_shape) / 4)
+    pad = 4 * math.ceil(wanted / 4)
+    while not all(_transforms_quickly(side + 2 * pad) for side in image_shape):
+        pad += 4
+    return pad
+
+
+def inner_bounds_um(grid: VolumeGrid, pad: int) -> NDArray[np.float64]:
+    """Lower and upper corner of the part of a box that lies in the images, x y z, (2, 3)."""
+    margin = np.array([pad * grid.pixel_um, pad * grid.pixel_um, 0.0])
+    bounds: NDArray[np.float64] = grid.bounds_um + np.stack([margin, -margin])
+    return bounds
+
+
+def _transforms_quickly(side: int) -> bool:
+    for factor in (2, 3, 5):
+        while side % factor == 0:
+            side //= factor
+    return side == 1 or side in (7, 11)
 
 
 def default_depths_um(image_shape: tuple[int, int], optics: Optics) -> tuple[float, float]:

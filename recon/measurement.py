@@ -3,7 +3,8 @@
     I = (counts - dark) / (empty - dark)
 
 `dark` is the mean dark frame, else the camera's offset. `empty` is the same pattern's image of an empty field where
-there is one, else the image's own mean, which the unscattered light dominates. Frames of the same pattern are averaged.
+there is one, else, and in dark field, the image's own mean, which the unscattered light dominates in bright field.
+Frames of the same pattern are averaged.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Images:
         I / I_empty, (P, H, W) float32.
     pattern_p
         Which row of the capture's patterns each is, (P,), ascending.
+    level_p
+        Mean counts of each, without dark, (P,).
     frames
         How many frames they were made from.
     mean_is_one
@@ -43,6 +46,7 @@ class Images:
 
     intensity_pyx: NDArray[np.float32]
     pattern_p: NDArray[np.int64]
+    level_p: NDArray[np.float64]
     frames: int
     mean_is_one: bool
 
@@ -89,6 +93,7 @@ class Measurement:
         self._background_pyx = background_pyx
         self._sums: dict[int, NDArray[np.float32]] = {}
         self._counts: dict[int, int] = {}
+        self._levels: dict[int, float] = {}
 
     def add_dark(self, counts_yx: NDArray[np.uint16]) -> None:
         """Take a dark frame, (H, W) counts, into the mean."""
@@ -112,8 +117,9 @@ class Measurement:
             )
         dark = self.header.optics.camera_offset if self._dark_yx is None else self._dark_yx
         signal = (counts_yx.astype(np.float32) - dark).astype(np.float32, copy=False)
-        if self._background_pyx is None:
-            empty = np.float32(signal.mean())
+        level = np.float32(signal.mean())
+        if self._background_pyx is None or self._is_dark_field(pattern):
+            empty = level
         else:
             empty = (self._background_pyx[pattern] - dark).astype(np.float32)
         if not np.all(empty > 0):
@@ -121,6 +127,12 @@ class Measurement:
             return
         self._sums[pattern] = self._sums.get(pattern, np.float32(0)) + signal / empty
         self._counts[pattern] = self._counts.get(pattern, 0) + 1
+        self._levels[pattern] = self._levels.get(pattern, 0.0) + float(level)
+
+    def _is_dark_field(self, pattern: int) -> bool:
+        """Whether none of a pattern's LEDs shines into the aperture: an empty field is dark then, and no measure."""
+        lit = self.header.patterns_pl[pattern] > 0
+        return bool((np.hypot(*self.header.led_na_l2[lit].T) > self.header.optics.objective_na).all())
 
     def __len__(self) -> int:
         """Count the patterns measured so far."""
@@ -133,15 +145,10 @@ class Measurement:
         stack = np.empty(shape, np.float32)
         for place, row in zip(stack, rows, strict=True):
             np.divide(self._sums[row], np.float32(self._counts[row]), out=place)
-        return Images(stack, np.array(rows, np.int64), sum(self._counts.values()), self._background_pyx is None)
-
-
-def bright_field_patterns(header: CaptureHeader) -> NDArray[np.int64]:
-    """Rows of the capture's patterns whose LEDs all shine into the objective's aperture, by the nominal directions."""
-    inside_l = np.hypot(*header.led_na_l2.T) < header.optics.objective_na
-    lit_pl = header.patterns_pl > 0
-    usable = lit_pl.any(axis=1) & ~(lit_pl & ~inside_l).any(axis=1)
-    return np.flatnonzero(usable)
+        level_p = np.array([self._levels[row] / self._counts[row] for row in rows])
+        return Images(
+            stack, np.array(rows, np.int64), level_p, sum(self._counts.values()), self._background_pyx is None
+        )
 
 
 def choose_held_out(patterns: NDArray[np.int64], wanted: tuple[int, ...], total: int) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from acquisition.capture import CaptureHeader
 
-ModelName = Literal["born", "ssnp"]
+ModelName = Literal["auto", "born", "beam", "ssnp"]
 IndexPart = Literal["dn", "kappa"]
 
 
@@ -44,7 +44,7 @@ class FitSettings:
     Attributes
     ----------
     model
-        Forward model by name.
+        Forward model by name; ``auto``: as strong as the sample's scattering asks for.
     max_seconds
         Time limit of the fit, in seconds; the fit also ends by itself when the held-out error no longer falls.
     device
@@ -58,7 +58,7 @@ class FitSettings:
         Seed of the random numbers.
     """
 
-    model: ModelName = "born"
+    model: ModelName = "auto"
     max_seconds: float = 300.0
     device: str = "auto"
     hold_out: tuple[int, ...] = ()

@@ -27,9 +27,10 @@ from recon import messages
 from recon.field import no_pulse
 from recon.field_file import program_versions
 from recon.fit import Fit
-from recon.forward.model import is_multi_slice
-from recon.grid import axial_period_um, choose_grid, default_depths_um, lateral_period_um
-from recon.measurement import Measurement, bright_field_patterns, choose_held_out
+from recon.grid import axial_period_um, choose_grid, inner_bounds_um, lateral_period_um
+from recon.illumination import from_rims, nominal, stored
+from recon.measurement import Measurement, choose_held_out
+from recon.prepare import depths_um, prepare
 from recon.quality import value_range
 from recon.result import Field, History
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import CaptureHeader, Optics
+    from acquisition.capture import Calibration, CaptureHeader, Optics
     from recon.messages import Event, FitSettings
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,13 @@ FIRST_VOLUME_PATTERNS = 8
 
 RENEW_GROWTH = 1.5
 """The closed form is solved anew when this many times as many patterns are there as when it was solved last."""
+
+STAGE_TEXT = {
+    "coarse": "all images at half their resolution, linear model",
+    "linear": "all images, linear model",
+    "wave": "a few images at a time, {model} model",
+}
+"""What the stages of a fit do, in the operator's words."""
 
 
 class State(enum.Enum):
@@ -79,6 +87,8 @@ class Reconstruction:
         Called often within long work, in the same thread; whatever it raises ends that portion and changes nothing.
     available
         Patterns that there are or will be frames of; None: all.
+    calibration
+        Where the LEDs are; None: found from the images when all are there.
 
     Raises
     ------
@@ -97,6 +107,7 @@ class Reconstruction:
         capture_name: str = "",
         pulse: Callable[[], None] = no_pulse,
         available: NDArray[np.int32] | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.run = run
         self.settings = settings
@@ -110,23 +121,21 @@ class Reconstruction:
             raise OperatorError(
                 f"A time limit of {settings.max_seconds:g} s leaves no time to fit.", "Give more than 0 seconds."
             )
-        bright_field = bright_field_patterns(header)
-        self._usable = bright_field if available is None else np.intersect1d(bright_field, available)
+        # What cannot work is told before the first frame; the light may turn out otherwise than the profile has it.
+        choose_grid(header.image_shape, header.optics, depths_um(header, header.optics, settings))
+        expected = np.arange(len(header.patterns_pl)) if available is None else np.unique(available)
+        bright_field = np.intersect1d(nominal(header).bright_field(header.patterns_pl), expected)
+        choose_held_out(bright_field, settings.hold_out, len(header.patterns_pl))
+        self._first_volume_patterns = min(FIRST_VOLUME_PATTERNS, len(bright_field))
         self._measurement = Measurement(header, dark_yx, background_pyx)
-        depths = settings.z_um or header.sample_z_um or default_depths_um(header.image_shape, header.optics)
-        self._grid = choose_grid(header.image_shape, header.optics, depths, is_multi_slice(settings.model))
-        held_out = choose_held_out(self._usable, settings.hold_out, len(header.patterns_pl))
-        if len(bright_field) < len(header.patterns_pl):
-            left_out = len(header.patterns_pl) - len(bright_field)
-            self._notify(
-                f"{left_out} of {len(header.patterns_pl)} patterns light outside the objective's aperture (NA"
-                f" {header.optics.objective_na:g}) and are left out: the {settings.model} model is for bright field."
-            )
-        dropped = sorted(set(settings.hold_out) - set(held_out.tolist()))
-        if dropped:
-            self._notify(f"Patterns {', '.join(map(str, dropped))} cannot be held out: they are not part of this fit.")
-        self._fit = Fit(header, self._grid, settings.model, tuple(held_out.tolist()), self.device, settings.seed, pulse)
+        self._light = nominal(header) if calibration is None else stored(header, calibration)
+        self._calibrated = calibration is not None
+        self._fit: Fit | None = None
+        self._pulse = pulse
+        self._told: set[str] = set()
+        self._stage = ""
         self._complete = False
+        self._final = False
         self._patterns_in_fit = 0
         self._frames_in_fit = 0
         self._started_s = time.monotonic()
@@ -145,7 +154,7 @@ class Reconstruction:
         """Take a frame of camera counts; pattern -1 is a dark frame."""
         if pattern < 0:
             self._measurement.add_dark(counts_yx)
-        elif pattern in self._usable:
+        else:
             before = len(self._measurement.skipped)
             self._measurement.add(pattern, counts_yx)
             if len(self._measurement.skipped) > before:
@@ -174,7 +183,7 @@ class Reconstruction:
     @property
     def has_field(self) -> bool:
         """Whether there is something to look at."""
-        return self._fit.field is not None
+        return self._fit is not None and self._fit.field is not None
 
     def advance(self) -> bool:
         """Do a portion of the work that can be done now; whether there was any.
@@ -187,42 +196,58 @@ class Reconstruction:
         if self.state is State.FINISHED:
             return False
         ready = len(self._measurement)
-        enough = ready >= min(FIRST_VOLUME_PATTERNS, len(self._usable)) or self._complete
-        grown = ready > self._patterns_in_fit and (self._complete or ready >= RENEW_GROWTH * self._patterns_in_fit)
-        if enough and grown:
+        enough = ready >= self._first_volume_patterns or self._complete
+        grown = ready > self._patterns_in_fit and ready >= RENEW_GROWTH * self._patterns_in_fit
+        if enough and (grown or (self._complete and not self._final)):
             self._renew()
             return True
         if self.state is State.FITTING:
             self._fit_step()
             return True
-        if self._complete:
-            raise OperatorError(
-                f"The capture has {ready} usable patterns, held-out ones included, and leaves fewer than 2 to fit.",
-                "Check exposure and LEDs, then capture again, or hold out fewer; `fieldscope info` shows the file.",
-            )
         return False
 
     def _renew(self) -> None:
         images = self._measurement.images()
-        fitted = np.isin(images.pattern_p, self._fit.held_out, invert=True).sum()
-        if fitted < 2:
-            self._patterns_in_fit = len(images.pattern_p)
-            return
-        self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
-        self._fit.set_images(images)
-        index_zyx = self._fit.first_volume()
         self._patterns_in_fit, self._frames_in_fit = len(images.pattern_p), images.frames
+        if self._complete:
+            self._final = True
+            if len(images.pattern_p) == 0:
+                raise OperatorError(
+                    "The capture has no frame with light in it.",
+                    "Check exposure and LEDs, then capture again; `fieldscope info` shows the file.",
+                )
+            if not self._calibrated:
+                self._emit(messages.Phase(self.run, "calibrating", "where the LEDs are, from the images' spectra"))
+                self._light = from_rims(self._header, images, self._notify)
+                self._calibrated = True
+        try:
+            setup = prepare(self._header, self._light, images, self.settings, self._notify)
+        except OperatorError:
+            if self._complete:
+                raise
+            return  # too few frames yet
+        fitted = len(images.pattern_p) - len(setup.held_out)
+        self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
+        fit = Fit(setup, self.device, self.settings.seed, self._pulse, self._notify)
+        fit.set_images(images)
+        index_zyx = fit.first_volume()
+        self._fit = fit
         self._changes += 1
         self.state = State.FITTING
+        self._stage = ""
         dn_zyx = index_zyx.real.cpu().numpy()
-        self._emit(field_ready(self.run, self._grid.bounds_um, self._header.optics, dn_zyx))
-        self._emit(messages.Phase(self.run, "fitting", f"{fitted} patterns, {self._grid.shape_zyx[0]} planes"))
+        bounds_um = inner_bounds_um(setup.grid, setup.pad)
+        self._emit(field_ready(self.run, bounds_um, self._header.optics, dn_zyx))
 
     def _fit_step(self) -> None:
+        assert self._fit is not None
         used = 0.0
         if self._complete_s is not None:
             used = (time.monotonic() - self._complete_s) / self.settings.max_seconds
-        state = self._fit.step(min(used, 1.0))
+        state = self._fit.step(min(used, 1.0), self._complete)
+        if state.stage != self._stage:
+            self._stage = state.stage
+            self._emit(messages.Phase(self.run, "fitting", STAGE_TEXT[state.stage].format(model=self._fit.model)))
         self._steps += 1
         self._changes += 1
         self._last_loss, self._held_out_error = state.loss, state.held_out_error
@@ -244,6 +269,7 @@ class Reconstruction:
             self._end("time limit")
 
     def _end(self, reason: str) -> None:
+        assert self._fit is not None
         kept = self._fit.keep_best()
         self._changes += 1
         if kept is not None:
@@ -261,6 +287,9 @@ class Reconstruction:
         )  # fmt: skip
 
     def _notify(self, text: str) -> None:
+        if text in self._told:  # each renewal of the volume would say it again
+            return
+        self._told.add(text)
         log.warning("%s", text)
         self._emit(messages.Notice(self.run, text))
 
@@ -268,26 +297,28 @@ class Reconstruction:
 
     def field(self) -> Field:
         """Return the field as it is now, with its history; it shares its parameters with the fit."""
+        assert self._fit is not None
         assert self._fit.field is not None
+        setup = self._fit.setup
         if not self._sha256 and self.state is State.FINISHED and Path(self.capture_path).is_file():
             self._sha256 = sha256_of(self.capture_path)  # reads the whole file, and each picture asks for the field
         history = History(
-            forward_model=self.settings.model,
+            forward_model=self._fit.model,
             reason=self._reason or "not finished",
             held_out_error=self._held_out_error,
             training_loss=self._last_loss,
-            held_out=self._fit.held_out,
+            held_out=setup.held_out,
             steps=self._steps,
             seconds=self._seconds or time.monotonic() - self._started_s,
             seed=self.settings.seed,
             capture_name=Path(self.capture_path).name if self.capture_path else self._capture_name,
             capture_sha256=self._sha256,
-            led_na_l2=self._header.led_na_l2,
+            led_na_l2=setup.led_na_l2,
             pattern_gain_p=self._fit.gain_p,
             led_gain_l=self._fit.led_gain_l(),
             versions=program_versions(),
         )
-        return Field(self._fit.field, self._grid, self._header.optics, history)
+        return Field(self._fit.field, setup.grid, setup.optics, history, setup.pad)
 
 
 def field_ready(
@@ -331,6 +362,7 @@ def start_stored(
         Path(capture_path).name,
         pulse,
         capture.pattern_n,
+        capture.calibration,
     )
     for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
         run_of_file.add_frame(pattern, image_yx)

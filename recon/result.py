@@ -10,6 +10,7 @@ import torch
 
 from acquisition.errors import OperatorError
 from recon.forward.model import build_model
+from recon.grid import inner_bounds_um
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,18 +71,20 @@ class History:
 class Field:
     """Refractive index n(x, y, z) = n0 + dn + i kappa of a reconstructed box; n0 outside it.
 
-    Coordinates are micrometres: x along image columns, y along rows, z along the light, z = 0 in focus.
+    Coordinates are micrometres: x along image columns, y along rows, z along the light, z = 0 in focus. `grid` is wider
+    than the images by `pad` pixels on each side: what lies there is a guess, needed to predict images but not shown.
     """
 
     network: NeuralField
     grid: VolumeGrid
     optics: Optics
     history: History
+    pad: int = 0
 
     @property
     def bounds(self) -> NDArray[np.float64]:
         """Lower and upper corner of the box, x y z, (2, 3) micrometres."""
-        return np.array(self.network.config.bounds_um)
+        return inner_bounds_um(self.grid, self.pad)
 
     @property
     def medium_index(self) -> float:
@@ -221,9 +224,9 @@ class Field:
                 f" {self.optics.objective_na:.3f}.",
                 "Ask for a direction inside the objective's aperture.",
             )
-        image: NDArray[np.float32] = (
-            model.images(self.on_grid(), torch.tensor([0], device=self.device))[0].cpu().numpy()
-        )
+        wide_yx = model.images(self.on_grid(), torch.tensor([0], device=self.device))[0].cpu().numpy()
+        rows, columns = wide_yx.shape
+        image: NDArray[np.float32] = wide_yx[self.pad : rows - self.pad, self.pad : columns - self.pad]
         return image
 
     @torch.no_grad()

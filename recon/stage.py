@@ -1,4 +1,14 @@
-"""The data term of a fit at one resolution: grid, forward model, images, and what they say about a field.
+"""The data term of a fit at one resolution and through one forward model, and what it says about a field.
+
+Linear stages use the Born model by its normal equations (`recon.forward.normal`): every image counts in every step, at
+a cost that does not grow with their number. Wave stages predict a batch of images by a multi-slice model.
+
+    error = mean over patterns p of log( mean over pixels (g_p I_p(field) - I_p)^2 )
+
+In a linear stage the logarithm is replaced by the quadratic that touches it from above at the field of the last
+`refresh`: each image weighs by the inverse of its squared error there. The brightness g_p of each image comes from the
+same refresh, and so does what lies beyond the edge of the images where the volume is wider than they are: there the
+field's own prediction stands for the data, so that light from outside finds a place and does no harm.
 
 Coarse stages come first. Images cut down in the frequency domain are exactly what a camera with larger pixels would
 have sampled of the band-limited intensity, and the fit of them touches a quarter of the points with each halving. The
@@ -7,19 +17,29 @@ finest grid of features takes no part in a coarse stage: it would be sampled too
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from torch import nn
 
-from recon.forward.model import ForwardModel, build_model, pattern_images
+from recon.forward.model import build_model, pattern_images
+from recon.forward.normal import BornNormal, QuadraticError
+from recon.variation import total_variation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from acquisition.capture import Optics
     from recon.field import NeuralField
+    from recon.forward.model import ForwardModel
+    from recon.forward.normal import Equations
     from recon.grid import VolumeGrid
+    from recon.spline_axes import Sampling
 
 TV_WEIGHT = 20.0
 """Weight of total variation and of kappa, in units in which it needs no tuning: see `recon.fit`."""
@@ -27,11 +47,13 @@ TV_WEIGHT = 20.0
 SMALLEST_COARSE_SIDE = 64
 """Images are not cut below this many pixels."""
 
+PATTERNS_AT_ONCE = 8
+"""Patterns predicted together where no gradient is wanted."""
 
-def can_halve(grid: VolumeGrid) -> bool:
-    """Whether there is a coarser stage than this grid whose pixels coincide with every second one of it."""
-    rows, columns = grid.shape_zyx[1:]
-    return rows % 4 == 0 and columns % 4 == 0 and min(rows, columns) >= 2 * SMALLEST_COARSE_SIDE
+
+def can_halve(image_shape: tuple[int, int], pad: int) -> bool:
+    """Whether there is a coarser stage whose pixels coincide with every second one of these images."""
+    return all(side % 4 == 0 and side >= 2 * SMALLEST_COARSE_SIDE for side in image_shape) and pad % 4 == 0
 
 
 def halve_grid(grid: VolumeGrid) -> VolumeGrid:
@@ -50,35 +72,42 @@ def halve_images(images_pyx: Tensor) -> Tensor:
 
 
 class Stage:
-    """One resolution of a fit.
+    """One resolution of a fit and one forward model.
 
     Parameters
     ----------
     grid
-        The volume as the forward model samples it.
+        Planes and pixels on which the model samples the field; wider than the images by `pad` pixels on each side.
+    pad
+        In pixels of this stage.
     optics, led_na_l2, brightness_pl, model_name
         What makes the forward model; brightness of each LED in each of the capture's patterns.
     levels
         How many of the field's feature grids take part.
     device
         torch device.
+    pulse
+        Called often within long work; whatever it raises ends that work.
     """
 
     def __init__(
         self,
         grid: VolumeGrid,
+        pad: int,
         optics: Optics,
         led_na_l2: Tensor,
         brightness_pl: Tensor,
         model_name: str,
         levels: int | None,
         device: torch.device,
+        pulse: Callable[[], None],
     ) -> None:
-        self.grid = grid
-        self.levels = levels
+        self.grid, self.pad, self.levels = grid, pad, levels
         self.model: ForwardModel = build_model(model_name, grid, optics, led_na_l2, device)
+        self.device = device
         self._brightness_pl = brightness_pl
-        self._axes = [torch.as_tensor(axis, device=device) for axis in grid.axes_um]
+        self._pulse = pulse
+        self._sampling: Sampling | None = None
 
     def set_images(self, rows: Tensor, images_pyx: Tensor, mean_is_one: bool) -> None:
         """Take images (P, H, W) of rows (P,) of the patterns to be fitted."""
@@ -86,33 +115,121 @@ class Stage:
 
     def volume(self, field: NeuralField) -> Tensor:
         """Evaluate a field on the grid: dn and kappa, (2, Z, H, W)."""
-        return field.on_axes(*self._axes, levels=self.levels)
+        if self._sampling is None:
+            axes = [torch.as_tensor(axis) for axis in self.grid.axes_um]
+            self._sampling = field.sampling(*axes, levels=self.levels)
+        return field.on_sampling(self._sampling)
+
+    def penalty(self, field: NeuralField, dn_kappa: Tensor) -> Tensor:
+        """Total variation and kappa of a volume (2, Z, H, W), weighted."""
+        units = dn_kappa / field.config.scale
+        pixels = self.grid.pixel_um / _finest_pixel_um(field)
+        variation = total_variation(units, self.grid.dz_um / self.grid.pixel_um) / pixels
+        return TV_WEIGHT * (variation + units[1].mean())
+
+    def crop(self, images_pyx: Tensor) -> Tensor:
+        """Cut the images (P, H, W) out of those of the wider volume."""
+        pad, rows, columns = self.pad, *images_pyx.shape[1:]
+        return images_pyx[:, pad : rows - pad, pad : columns - pad]
+
+    @torch.no_grad()
+    def predict_wide(self, dn_kappa: Tensor, rows: Tensor, model: ForwardModel | None = None) -> Tensor:
+        """Images of the whole volume (P, H + 2 pad, W + 2 pad) for rows of the patterns, empty field = 1."""
+        index_zyx = torch.complex(dn_kappa[0], dn_kappa[1])
+        parts = []
+        for part in torch.split(rows, PATTERNS_AT_ONCE):
+            self._pulse()
+            parts.append(pattern_images(model or self.model, index_zyx, self._brightness_pl[part]))
+        return torch.cat(parts)
+
+    def predict(self, field: NeuralField, rows: Tensor) -> Tensor:
+        """Images (P, H, W) that a field predicts for rows of the patterns, normalised as the measured ones."""
+        with torch.no_grad():
+            images_pyx = self.crop(self.predict_wide(self.volume(field), rows))
+        return images_pyx / images_pyx.mean((1, 2), keepdim=True) if self.mean_is_one else images_pyx
+
+
+class LinearStage(Stage):
+    """All images at once through the Born model; parameters as `Stage`, the model's name excepted."""
+
+    def __init__(
+        self,
+        grid: VolumeGrid,
+        pad: int,
+        optics: Optics,
+        led_na_l2: Tensor,
+        brightness_pl: Tensor,
+        levels: int | None,
+        device: torch.device,
+        pulse: Callable[[], None],
+    ) -> None:
+        super().__init__(grid, pad, optics, led_na_l2, brightness_pl, "born", levels, device, pulse)
+        self._optics, self._led_na_l2 = optics, led_na_l2
+        self.equations: Equations | None = None
+
+    def set_images(self, rows: Tensor, images_pyx: Tensor, mean_is_one: bool) -> None:
+        """See `Stage.set_images`."""
+        super().set_images(rows, images_pyx, mean_is_one)
+        brightness_pl = self._brightness_pl[rows]
+        share_pl = brightness_pl / brightness_pl.sum(1, keepdim=True)
+        self.normal = BornNormal(self.grid, self._optics, self._led_na_l2, share_pl, self._pulse)
+        self.equations = None
+
+    def first_equations(self) -> Equations:
+        """Equations of all images alike, before there is a field; beyond their edges they fade out."""
+        contrast_pyx = self.images_pyx - 1.0
+        if self.pad:
+            reflected = nn.functional.pad(contrast_pyx, [self.pad] * 4, mode="reflect")
+            contrast_pyx = reflected * fade(contrast_pyx.shape[1:], self.pad, self.device)
+        weight_p = torch.full((len(self.rows),), 1.0 / len(self.rows), device=self.device)
+        return self.normal.equations(contrast_pyx, weight_p)
+
+    @torch.no_grad()
+    def refresh(self, field: NeuralField) -> Tensor:
+        """Set weights, brightness and surroundings by a field.
+
+        Returns
+        -------
+        Tensor
+            Brightness of each image that fits best, (P,).
+        """
+        target_pyx = self.predict_wide(self.volume(field), self.rows)
+        inside_pyx = self.crop(target_pyx)
+        gain_p = best_gain(inside_pyx, self.images_pyx)
+        squared_p = (inside_pyx * gain_p[:, None, None] - self.images_pyx).square().mean((1, 2))
+        inside_pyx.copy_(self.images_pyx / gain_p[:, None, None])
+        # In units of the prediction, an image's squared error is smaller by its squared brightness.
+        weight_p = gain_p**2 / (squared_p * len(self.rows))
+        self.equations = self.normal.equations(target_pyx - 1.0, weight_p)
+        self._offset = float(squared_p.log().mean()) - 1.0
+        return gain_p
+
+    def loss(self, field: NeuralField) -> Tensor:
+        """Objective of all images, a scalar, differentiable in the field."""
+        assert self.equations is not None
+        dn_kappa = self.volume(field)
+        quadratic: Tensor = QuadraticError.apply(dn_kappa, self.normal, self.equations)  # type: ignore[no-untyped-call]
+        return quadratic + self._offset + self.penalty(field, dn_kappa)
+
+
+class WaveStage(Stage):
+    """A batch of images at a time through a multi-slice model."""
 
     def loss(self, field: NeuralField, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Objective of a batch of the images (see `recon.fit`), and the brightness of each that fits best.
+        """Objective of a batch of the images.
 
         Returns
         -------
         loss, gain
-            Scalar, differentiable in the field; (B,).
+            Scalar, differentiable in the field; brightness of each image that fits best, (B,).
         """
         dn_kappa = self.volume(field)
         index_zyx = torch.complex(dn_kappa[0], dn_kappa[1])
-        predicted = pattern_images(self.model, index_zyx, self._brightness_pl[self.rows[batch]])
+        predicted = self.crop(pattern_images(self.model, index_zyx, self._brightness_pl[self.rows[batch]]))
         measured = self.images_pyx[batch]
         gain = best_gain(predicted.detach(), measured)
-        residual = predicted * gain[:, None, None] - measured
-        units = dn_kappa / field.config.scale
-        pixels = self.grid.pixel_um / _finest_pixel_um(field)
-        penalty = total_variation(units, self.grid.dz_um / self.grid.pixel_um) / pixels + units[1].mean()
-        return residual.square().mean((1, 2)).log().mean() + TV_WEIGHT * penalty, gain
-
-    @torch.no_grad()
-    def predict(self, field: NeuralField, rows: Tensor) -> Tensor:
-        """Images (P, H, W) that a field predicts for rows of the patterns, normalised as the measured ones."""
-        dn, kappa = self.volume(field)
-        images_pyx = pattern_images(self.model, torch.complex(dn, kappa), self._brightness_pl[rows])
-        return images_pyx / images_pyx.mean((1, 2), keepdim=True) if self.mean_is_one else images_pyx
+        error = (predicted * gain[:, None, None] - measured).square().mean((1, 2)).log().mean()
+        return error + self.penalty(field, dn_kappa), gain
 
 
 def _finest_pixel_um(field: NeuralField) -> float:
@@ -125,12 +242,13 @@ def best_gain(predicted_pyx: Tensor, measured_pyx: Tensor) -> Tensor:
     return (predicted_pyx * measured_pyx).sum((1, 2)) / predicted_pyx.square().sum((1, 2))
 
 
-def total_variation(volume_czyx: Tensor, dz_in_pixels: float, rounding: float = 1e-3) -> Tensor:
-    """Mean length of the gradient per pixel, rounded off near zero so that it has a slope everywhere."""
-    core = volume_czyx[:, :-1, :-1, :-1]
-    squared = (
-        ((volume_czyx[:, 1:, :-1, :-1] - core) / dz_in_pixels).square()
-        + (volume_czyx[:, :-1, 1:, :-1] - core).square()
-        + (volume_czyx[:, :-1, :-1, 1:] - core).square()
-    )
-    return (squared + rounding**2).sqrt().sum(0).mean()
+def fade(shape_yx: tuple[int, ...], pad: int, device: torch.device) -> Tensor:
+    """1 over an image, falling to 0 over the pixels around it, (H + 2 pad, W + 2 pad)."""
+
+    def side(count: int) -> Tensor:
+        outside = np.maximum(
+            0, np.maximum(pad - np.arange(count + 2 * pad), np.arange(count + 2 * pad) - count - pad + 1)
+        )
+        return torch.as_tensor(0.5 + 0.5 * np.cos(math.pi * outside / (pad + 1)), dtype=torch.float32, device=device)
+
+    return side(shape_yx[0])[:, None] * side(shape_yx[1])

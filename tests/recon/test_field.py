@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acquisition.errors import OperatorError
-from recon.field import FieldConfig, InBatches, NeuralField, design_field, no_pulse, spline_weights
+from recon.field import FieldConfig, InBatches, NeuralField, design_field, no_pulse
 from recon.forward.born import BornModel
 from recon.grid import VolumeGrid
+from recon.spline_axes import spline_weights
 from tests.recon.fields import GRID, random_points, rough_field, rough_network
 from tests.recon.simulate import SHORT_WAVES
 

@@ -1,0 +1,93 @@
+"""From a capture's head, its light and its images to what a fit starts from: volume, model, patterns and margins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recon.fit import Setup
+from recon.grid import choose_grid, default_depths_um, pad_pixels
+from recon.measurement import choose_held_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from acquisition.capture import CaptureHeader, Optics
+    from recon.illumination import Illumination
+    from recon.measurement import Images
+    from recon.messages import FitSettings
+
+WAVE_MODEL = "beam"
+"""What `auto` takes where the linear model falls short: as near to exact scattering as SSNP, at half its cost."""
+
+RIM_SHARE = 0.5
+"""The volume reaches beyond the images where their rims have this share of the contrast of the whole."""
+
+
+def prepare(
+    header: CaptureHeader, light: Illumination, images: Images, settings: FitSettings, notify: Callable[[str], None]
+) -> Setup:
+    """Decide what to fit through what.
+
+    Parameters
+    ----------
+    header, light, images
+        What was captured.
+    settings
+        The operator's choices.
+    notify
+        Called with what the operator should know.
+
+    Raises
+    ------
+    OperatorError
+        The depths make no sense, or the patterns are too few.
+    """
+    optics = light.optics
+    bright = np.intersect1d(light.bright_field(header.patterns_pl), images.pattern_p)
+    dark: NDArray[np.int64] = np.array([], np.int64)
+    if settings.model != "born":
+        dark = np.intersect1d(light.dark_field(header.patterns_pl), images.pattern_p)
+    held_out = choose_held_out(bright, settings.hold_out, len(header.patterns_pl))
+    left_out = len(images.pattern_p) - len(bright) - len(dark)
+    if left_out:
+        notify(
+            f"{left_out} of {len(images.pattern_p)} patterns light outside the objective's aperture (NA"
+            f" {optics.objective_na:.3g}) or at its very edge, and are left out."
+        )
+    dropped = sorted(set(settings.hold_out) - set(held_out.tolist()))
+    if dropped:
+        notify(f"Patterns {', '.join(map(str, dropped))} cannot be held out: they are not part of this fit.")
+    depths = depths_um(header, optics, settings)
+    pad = pad_pixels(header.image_shape, optics, depths) if reaches_rim(images.intensity_pyx) else 0
+    final = WAVE_MODEL if settings.model == "auto" else settings.model
+    return Setup(
+        optics=optics,
+        led_na_l2=light.led_na_l2,
+        patterns_pl=header.patterns_pl,
+        image_shape=header.image_shape,
+        grid=choose_grid(header.image_shape, optics, depths, final == "ssnp", pad),
+        pad=pad,
+        model=settings.model,
+        wave_model=WAVE_MODEL,
+        held_out=tuple(held_out.tolist()),
+        dark_field=tuple(dark.tolist()),
+    )
+
+
+def depths_um(header: CaptureHeader, optics: Optics, settings: FitSettings) -> tuple[float, float]:
+    """Top and bottom of the volume: as the operator says, else the capture, else by the optics."""
+    return settings.z_um or header.sample_z_um or default_depths_um(header.image_shape, optics)
+
+
+def reaches_rim(images_pyx: NDArray[np.float32]) -> bool:
+    """Whether the sample goes on beyond the images: whether their rims show as much as the rest."""
+    rows, columns = images_pyx.shape[1:]
+    y, x = max(1, rows // 24), max(1, columns // 24)
+    squared_yx = ((images_pyx - 1.0) ** 2).mean(axis=0)
+    inner = squared_yx[y:-y, x:-x]
+    rim = (squared_yx.sum() - inner.sum()) / (squared_yx.size - inner.size)
+    return bool(np.sqrt(rim / squared_yx.mean()) > RIM_SHARE)

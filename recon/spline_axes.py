@@ -1,0 +1,198 @@
+"""Feature grids read by quadratic B-splines on the product of three axes, and the network behind them, chunk by chunk.
+
+On such points (every upright slice and volume, at any zoom) the splines separate into three matrix products. A matrix
+of splines is a narrow band: it is cut into blocks, so that each block of points multiplies only the cells near it.
+Planes and blocks of rows pass through reading and network while they are in the caches; what the network needs for its
+gradient is computed again. So neither features nor their gradients ever exist for a whole volume.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+BLOCK = {"cpu": 64, "cuda": 128}
+"""Points along one axis whose splines form one matrix."""
+
+POINTS_PER_CHUNK = {"cpu": 2**15, "cuda": 2**23}
+"""Points that are read and go through the network together: on a CPU as many as its caches hold."""
+
+
+def spline_weights(position: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """Quadratic B-splines of a grid's cells at positions along one axis.
+
+    Parameters
+    ----------
+    position
+        In units of cells from the lower face, (N,); cell i is centred on i + 0.5.
+    cells
+        Number of cells; the outer cells continue outwards.
+
+    Returns
+    -------
+    indices, weights
+        (N, 3) int64 and float32; the weights of each row add to 1.
+    """
+    centred = position - 0.5
+    nearest = torch.round(centred)
+    offset = (centred - nearest).to(torch.float32)
+    weights = torch.stack([0.5 * (0.5 - offset) ** 2, 0.75 - offset**2, 0.5 * (0.5 + offset) ** 2], dim=-1)
+    steps = torch.arange(-1, 2, device=position.device)
+    return (nearest.to(torch.int64)[:, None] + steps).clamp(0, cells - 1), weights
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Points `points` of an axis, the cells `cells` they touch, and the weight of each, (points, cells)."""
+
+    points: slice
+    cells: slice
+    weights: Tensor
+
+
+def spline_blocks(position: Tensor, cells: int, device: torch.device, size: int) -> list[Block]:
+    """Cut the spline matrix of positions (N,), in units of cells, into blocks of so many points."""
+    indices, weights = spline_weights(position.cpu(), cells)
+    blocks = []
+    for start in range(0, len(position), size):
+        near, share = indices[start : start + size], weights[start : start + size]
+        low, high = int(near.min()), int(near.max()) + 1
+        dense = torch.zeros(len(near), high - low, dtype=share.dtype).scatter_add_(1, near - low, share)
+        blocks.append(Block(slice(start, start + len(near)), slice(low, high), dense.to(device)))
+    return blocks
+
+
+@dataclass(frozen=True, eq=False)
+class LevelSplines:
+    """How one feature grid is read on three axes: all of z at once, y and x in blocks."""
+
+    along_z: Tensor
+    along_y: list[Block]
+    along_x: list[Block]
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """The product of three axes, prepared for the feature grids of a field; levels that are not read are None."""
+
+    shape_zyx: tuple[int, int, int]
+    levels: tuple[LevelSplines | None, ...]
+    features: tuple[int, ...]
+
+    def chunks(self, device: torch.device) -> Iterator[tuple[slice, int]]:
+        """Planes and number of the block of rows of each chunk."""
+        planes, _, columns = self.shape_zyx
+        read = next(level for level in self.levels if level is not None)
+        height = read.along_y[0].points.stop
+        step = max(1, POINTS_PER_CHUNK[device.type] // (height * columns))
+        for start in range(0, planes, step):
+            for row in range(len(read.along_y)):
+                yield slice(start, min(start + step, planes)), row
+
+    def read_planes(self, grids: Sequence[Tensor]) -> list[Tensor | None]:
+        """Read each grid (C, cells) along z: (Z, C, rows and columns of cells)."""
+        return [
+            None if level is None else torch.einsum("zk,ckji->zcji", level.along_z, grid).contiguous()
+            for level, grid in zip(self.levels, grids, strict=True)
+        ]
+
+    def read_chunk(self, planes: list[Tensor | None], part: slice, row: int) -> Tensor:
+        """Features of a chunk, (C, planes, rows, X)."""
+        _, _, columns = self.shape_zyx
+        pieces: list[Tensor | None] = []
+        for level, plane, channels in zip(self.levels, planes, self.features, strict=True):
+            if level is None or plane is None:
+                pieces.append(None)
+                continue
+            block = level.along_y[row]
+            rows_read = block.weights @ plane[part, :, block.cells]
+            out = rows_read.new_empty(channels, rows_read.shape[0], rows_read.shape[2], columns)
+            for across in level.along_x:
+                out[..., across.points] = (rows_read[..., across.cells] @ across.weights.T).transpose(0, 1)
+            pieces.append(out)
+        shape = next(piece.shape[1:] for piece in pieces if piece is not None)
+        device = next(piece.device for piece in pieces if piece is not None)
+        return torch.cat(
+            [
+                torch.zeros(channels, *shape, device=device) if piece is None else piece
+                for piece, channels in zip(pieces, self.features, strict=True)
+            ]
+        )
+
+    def add_chunk(self, grad_planes: list[Tensor | None], grad: Tensor, part: slice, row: int) -> None:
+        """Adjoint of `read_chunk`: spread gradients (C, planes, rows, X) over the cells."""
+        start = 0
+        for level, plane, channels in zip(self.levels, grad_planes, self.features, strict=True):
+            own = grad[start : start + channels].transpose(0, 1)
+            start += channels
+            if level is None or plane is None:
+                continue
+            block = level.along_y[row]
+            rows_grad = own.new_zeros(*own.shape[:3], plane.shape[3])
+            for across in level.along_x:
+                rows_grad[..., across.cells] += own[..., across.points] @ across.weights
+            plane[part, :, block.cells] += block.weights.T @ rows_grad
+
+
+class ReadAndEvaluate(torch.autograd.Function):
+    """Feature grids and a pointwise network -> its values on a sampling, (2, Z, Y, X), chunk by chunk."""
+
+    @staticmethod
+    def forward(  # noqa: D102
+        ctx: Any,
+        network: Callable[[Tensor, Sequence[Tensor]], Tensor],
+        sampling: Sampling,
+        pulse: Callable[[], None],
+        count: int,
+        *parameters: Tensor,
+    ) -> Tensor:
+        grids, layers = parameters[:count], parameters[count:]
+        planes = sampling.read_planes(grids)
+        out = grids[0].new_empty(2, *sampling.shape_zyx)
+        for part, row, rows in _rows(sampling, out.device):
+            pulse()
+            features = sampling.read_chunk(planes, part, row)
+            out[:, part, rows] = network(features.flatten(1), layers).reshape(2, *features.shape[1:])
+        ctx.network, ctx.sampling, ctx.pulse = network, sampling, pulse
+        ctx.count = count
+        ctx.save_for_backward(*parameters)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+        sampling: Sampling = ctx.sampling
+        grids, layers = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        planes = sampling.read_planes(grids)
+        grad_planes = [None if plane is None else torch.zeros_like(plane) for plane in planes]
+        grad_layers = [torch.zeros_like(p) for p in layers]
+        layers = [p.detach().requires_grad_() for p in layers]
+        for part, row, rows in _rows(sampling, grad_out.device):
+            if grad_out.device.type == "cpu":  # elsewhere torch computes gradients in a thread of its own
+                ctx.pulse()
+            features = sampling.read_chunk(planes, part, row)
+            with torch.enable_grad():
+                values = features.flatten(1).requires_grad_()
+                out = ctx.network(values, layers)
+            found = torch.autograd.grad(out, [values, *layers], grad_out[:, part, rows].flatten(1))
+            sampling.add_chunk(grad_planes, found[0].reshape(features.shape), part, row)
+            for total, grad in zip(grad_layers, found[1:], strict=True):
+                total += grad
+        grad_grids = [
+            torch.zeros_like(grid) if plane is None or level is None
+            else torch.einsum("zk,zcji->ckji", level.along_z, plane)
+            for grid, plane, level in zip(grids, grad_planes, sampling.levels, strict=True)
+        ]  # fmt: skip
+        return None, None, None, None, *grad_grids, *grad_layers
+
+
+def _rows(sampling: Sampling, device: torch.device) -> Iterator[tuple[slice, int, slice]]:
+    read = next(level for level in sampling.levels if level is not None)
+    for part, row in sampling.chunks(device):
+        yield part, row, read.along_y[row].points

@@ -198,8 +198,10 @@ class LinearStage(Stage):
         gain_p = best_gain(inside_pyx, self.images_pyx)
         squared_p = (inside_pyx * gain_p[:, None, None] - self.images_pyx).square().mean((1, 2))
         inside_pyx.copy_(self.images_pyx / gain_p[:, None, None])
-        # In units of the prediction, an image's squared error is smaller by its squared brightness.
-        weight_p = gain_p**2 / (squared_p * len(self.rows))
+        # In units of the prediction, an image's squared error is smaller by its squared brightness; and the equations
+        # take the mean over the wider images.
+        wider = target_pyx[0].numel() / self.images_pyx[0].numel()
+        weight_p = wider * gain_p**2 / (squared_p * len(self.rows))
         self.equations = self.normal.equations(target_pyx - 1.0, weight_p)
         self._offset = float(squared_p.log().mean()) - 1.0
         return gain_p

@@ -104,7 +104,9 @@ class BornNormal:
         """Find the functions of z, (Z, K) orthonormal, and their overlap with exp(i r z), (RATES, K)."""
         optics = self.optics
         z_um = torch.as_tensor(self.grid.z_um, device=device)
-        steepest = math.sqrt(optics.medium_index**2 - optics.objective_na**2)
+        # The aperture's soft edge lets half a bin more through.
+        outermost_na = optics.objective_na + 0.5 * self._bin_width * optics.wavelength_um
+        steepest = math.sqrt(max(optics.medium_index**2 - outermost_na**2, 0.0))
         self._rate_limit = 2.0 * math.pi / optics.wavelength_um * (optics.medium_index - steepest)
         rate = torch.linspace(-self._rate_limit, self._rate_limit, RATES, dtype=torch.float64, device=device)
         waves = torch.exp(1j * rate[:, None] * z_um)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from acquisition.errors import OperatorError
-from recon.measurement import Measurement, bright_field_patterns, choose_held_out
-from tests.recon.simulate import RING_NA, SHORT_WAVES, make_header, rings
+from recon.measurement import Measurement, choose_held_out
+from tests.recon.simulate import RING_NA, SHORT_WAVES, make_header
 
 HEADER = make_header(SHORT_WAVES, RING_NA, (6, 8))
 PICTURE = 1 + 0.2 * np.random.default_rng(0).standard_normal((6, 8))
@@ -73,15 +73,6 @@ def test_dark_and_background_of_another_size_are_refused():
         Measurement(HEADER, dark_yx=np.zeros((8, 6), np.float32))
     with pytest.raises(OperatorError, match="background has shape"):
         Measurement(HEADER, background_pyx=np.zeros((3, 6, 8), np.float32))
-
-
-def test_patterns_are_usable_when_all_their_leds_are_bright_field():
-    led_na = rings((1, 0.0), (2, 0.4), (2, 0.7))
-    patterns = np.array(
-        [[1, 0, 0, 0, 0], [0, 1, 0.5, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0.1], [0, 0, 0, 0, 0]], np.float32
-    )
-    usable = bright_field_patterns(make_header(SHORT_WAVES, led_na, (6, 8), patterns))
-    assert usable.tolist() == [0, 1]
 
 
 def test_every_ninth_pattern_is_held_out_unless_chosen():

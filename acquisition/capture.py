@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +27,7 @@ from acquisition.disk_file import DiskFile
 from acquisition.errors import OperatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -35,9 +36,12 @@ log = logging.getLogger(__name__)
 
 __all__ = [
     "Calibration", "Capture", "CaptureError", "CaptureHeader", "CaptureStatus", "CaptureWriter", "Frame", "Optics",
-    "Truth", "check_changeable", "check_free_name", "part_path", "read_capture", "read_header", "read_truth",
+    "Truth", "Window", "check_changeable", "check_free_name", "part_path", "read_capture", "read_header", "read_truth",
     "replace_calibration", "sha256_of",
 ]  # fmt: skip
+
+Window = tuple[slice, slice]
+"""Rows and columns of a part of the images."""
 
 SCHEMA = "fieldscope-capture"
 SCHEMA_VERSION = 1
@@ -355,8 +359,19 @@ def _calibration_parts(calibration: Calibration) -> dict[str, Any]:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_capture(path: str | os.PathLike[str]) -> Capture:
+def read_capture(
+    path: str | os.PathLike[str], window: Window | None = None, patterns: Collection[int] | None = None
+) -> Capture:
     """Read a capture into memory, also one that is running, was aborted, or is a `.part` left by a killed program.
+
+    Parameters
+    ----------
+    path
+        The file.
+    window
+        Read this part of all images alone, as if the camera had seen no more; the rest never comes into memory.
+    patterns
+        Read frames of these rows of the patterns alone.
 
     Raises
     ------
@@ -365,6 +380,9 @@ def read_capture(path: str | os.PathLike[str]) -> Capture:
     """
     with _Reader(path) as reader:
         header = reader.header()
+        rows, columns = window or (slice(None), slice(None))
+        height, width = header.image_shape
+        header = replace(header, image_shape=(len(range(*rows.indices(height))), len(range(*columns.indices(width)))))
         data = {name: reader.get(f"entry/data/{name}") for name in ("images", *_PER_FRAME)}
         frames = min(len(dataset) for dataset in data.values())  # a frame is whole when all its parts are there
         per_frame = {f"{name}_n": data[name][:frames].astype(dtype) for name, dtype in _PER_FRAME.items()}
@@ -376,6 +394,10 @@ def read_capture(path: str | os.PathLike[str]) -> Capture:
             )
         if data["images"].dtype != np.uint16:
             raise reader.error(f"entry/data/images is {data['images'].dtype}, not uint16")
+        chosen: slice | NDArray[np.intp] = slice(frames)
+        if patterns is not None:
+            chosen = np.flatnonzero(np.isin(pattern_n, list(patterns)))
+            per_frame = {name: values[chosen] for name, values in per_frame.items()}
         status = reader.get("entry/status")[0].decode()
         if status not in get_args(CaptureStatus):
             raise reader.error(f"status {status!r}; known are {', '.join(get_args(CaptureStatus))}")
@@ -389,9 +411,9 @@ def read_capture(path: str | os.PathLike[str]) -> Capture:
         return Capture(
             header=header,
             status=status,
-            images_nyx=data["images"][:frames],
-            dark_yx=reader.optional("entry/dark", np.float32),
-            background_pyx=reader.optional("entry/background", np.float32),
+            images_nyx=data["images"][chosen, rows, columns],
+            dark_yx=reader.optional("entry/dark", np.float32, (rows, columns)),
+            background_pyx=reader.optional("entry/background", np.float32, (slice(None), rows, columns)),
             calibration=calibration,
             path=Path(path),
             **per_frame,
@@ -481,8 +503,8 @@ class _Reader:
             raise self.error(f"{key} is missing")
         return self.file[key]
 
-    def optional(self, key: str, dtype: type) -> Any:
-        return self.file[key][()].astype(dtype) if key in self.file else None
+    def optional(self, key: str, dtype: type, part: tuple[slice, ...] = ()) -> Any:
+        return self.file[key][part].astype(dtype) if key in self.file else None
 
     def header(self) -> CaptureHeader:
         entry = self.get("entry")

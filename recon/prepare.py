@@ -62,7 +62,9 @@ def prepare(
     if dropped:
         notify(f"Patterns {', '.join(map(str, dropped))} cannot be held out: they are not part of this fit.")
     depths = depths_um(header, optics, settings)
-    pad = pad_pixels(header.image_shape, optics, depths) if reaches_rim(images.intensity_pyx) else 0
+    # Dark-field images have their light in the middle, whatever the sample; held-out ones are never looked at.
+    fitted_p = np.isin(images.pattern_p, np.setdiff1d(bright, held_out))
+    pad = pad_pixels(header.image_shape, optics, depths) if reaches_rim(images.intensity_pyx[fitted_p]) else 0
     final = WAVE_MODEL if settings.model == "auto" else settings.model
     return Setup(
         optics=optics,
@@ -88,6 +90,6 @@ def reaches_rim(images_pyx: NDArray[np.float32]) -> bool:
     rows, columns = images_pyx.shape[1:]
     y, x = max(1, rows // 24), max(1, columns // 24)
     squared_yx = ((images_pyx - 1.0) ** 2).mean(axis=0)
-    inner = squared_yx[y:-y, x:-x]
-    rim = (squared_yx.sum() - inner.sum()) / (squared_yx.size - inner.size)
-    return bool(np.sqrt(rim / squared_yx.mean()) > RIM_SHARE)
+    rim_yx = np.ones((rows, columns), np.bool_)
+    rim_yx[y:-y, x:-x] = False
+    return bool(squared_yx[rim_yx].mean() > RIM_SHARE**2 * squared_yx.mean())

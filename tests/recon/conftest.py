@@ -32,8 +32,8 @@ def cells() -> Shot:
 
 @pytest.fixture(scope="session")
 def cells_capture(cells: Shot, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as a capture file."""
-    return cells.write(tmp_path_factory.mktemp("captures") / "cells.h5")
+    """The same as a capture file, with the LEDs' directions known."""
+    return cells.write(tmp_path_factory.mktemp("captures") / "cells.h5", calibrated=True)
 
 
 @pytest.fixture

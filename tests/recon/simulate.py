@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.capture import CaptureHeader, CaptureWriter, Frame, Optics
+from acquisition.capture import Calibration, CaptureHeader, CaptureWriter, Frame, Optics
 from acquisition.simulated.optics import AngledImager
 from acquisition.simulated.phantoms import Body, Phantom, make_phantom, volume_zyx
 from acquisition.simulated.sensor import Sensor
@@ -81,11 +81,21 @@ class Shot:
         """The same images, with another belief about the board."""
         return Shot(replace(self.header, led_na_l2=led_na_l2), self.counts_pyx, self.phantom)
 
-    def write(self, path: Path, status: str = "complete", patterns: list[int] | None = None) -> Path:
-        """Write a capture file, of some patterns only where told."""
+    @property
+    def calibration(self) -> Calibration:
+        """What the head says of the LEDs, as if it had been found by calibration."""
+        ones = np.ones(len(self.header.led_na_l2))
+        return Calibration(self.header.led_na_l2, ones, self.header.optics.objective_na, 0.0, "told")
+
+    def write(
+        self, path: Path, status: str = "complete", patterns: list[int] | None = None, *, calibrated: bool = False
+    ) -> Path:
+        """Write a capture file, of some patterns only where told; calibrated: nobody need ask where the LEDs are."""
         with CaptureWriter(path, self.header) as writer:
             for index, pattern in enumerate(range(len(self.counts_pyx)) if patterns is None else patterns):
                 writer.write_frame(Frame(index, pattern, self.counts_pyx[pattern], 10.0))
+            if calibrated:
+                writer.write_calibration(self.calibration)
             writer.finish(status)
         return path
 

@@ -15,13 +15,15 @@ from acquisition.capture import CaptureWriter, Frame, part_path, read_capture, r
 from acquisition.errors import OperatorError
 from recon.fit import Fit
 from recon.grid import choose_grid
-from recon.measurement import Measurement, bright_field_patterns, choose_held_out
+from recon.illumination import nominal
+from recon.measurement import Measurement
 from recon.messages import FieldReady, Finished, FitProgress, FitSettings, Notice, Phase
+from recon.prepare import prepare
 from recon.quality import correlation, psnr_db
 from recon.reconstruct import Reconstruction, State, choose_device, reconstruct, start_stored
 from tests.recon.simulate import RING_NA, SHORT_WAVES, bead, make_header, photograph, rings
 
-QUICK = FitSettings(max_seconds=600.0, device="cpu")
+QUICK = FitSettings(model="born", max_seconds=600.0, device="cpu")
 
 
 def ignore(event):
@@ -48,11 +50,12 @@ def closed_form(header, counts_pyx):
     measurement = Measurement(header)
     for pattern, counts in enumerate(counts_pyx):
         measurement.add(pattern, counts)
-    grid = choose_grid(header.image_shape, header.optics, header.sample_z_um)
-    held_out = choose_held_out(bright_field_patterns(header), (), len(counts_pyx))
-    fit = Fit(header, grid, "born", tuple(held_out.tolist()), torch.device("cpu"))
-    fit.set_images(measurement.images())
-    return fit.first_volume().real.clamp(min=0).numpy(), grid
+    images = measurement.images()
+    setup = prepare(header, nominal(header), images, QUICK, ignore)
+    fit = Fit(setup, torch.device("cpu"))
+    fit.set_images(images)
+    dn_zyx = fit.first_volume().real.clamp(min=0).numpy()
+    return dn_zyx, choose_grid(header.image_shape, header.optics, header.sample_z_um)
 
 
 def test_the_field_beats_the_closed_form_on_cells(cells, cells_capture):
@@ -84,7 +87,7 @@ def test_the_field_beats_the_closed_form_on_weak_cells(shared_data):
 @pytest.mark.parametrize("centre_um", [(1.0, -1.5, 1.2), (-1.2, 0.8, -1.0)])
 def test_a_bead_is_where_it_is(centre_um, tmp_path):
     shot = photograph(bead(0.9, 0.012, centre_um))
-    run = after_steps(shot.write(tmp_path / "bead.h5"), 40)
+    run = after_steps(shot.write(tmp_path / "bead.h5", calibrated=True), 40)
     field = run.field()
     assert field.refractive_index(centre_um).real - 1.33 > 0.006
     x, y, z = centre_um
@@ -97,7 +100,7 @@ def test_a_wrong_board_predicts_unseen_leds_worse(cells, tmp_path):
     for name, factors in {"right": (1, 1), "turned": (-1, -1), "mirrored": (-1, 1)}.items():
         shot = cells.led_na_replaced(RING_NA * np.array(factors))
         events = []
-        run = after_steps(shot.write(tmp_path / f"{name}.h5"), 30, emit=events.append)
+        run = after_steps(shot.write(tmp_path / f"{name}.h5", calibrated=True), 30, emit=events.append)
         run.finish("enough")
         errors[name] = kind(events, Finished)[0].held_out_error
     print(errors)
@@ -121,10 +124,11 @@ def test_multiplexed_patterns(tmp_path):
 # --- how it goes ------------------------------------------------------------------------------------------------------
 
 
-def test_events_of_a_stored_capture(cells_capture):
+def test_events_of_a_stored_capture(cells, tmp_path):
     events = []
-    field = reconstruct(str(cells_capture), replace(QUICK, max_seconds=1.0), events.append)
-    assert [phase.name for phase in kind(events, Phase)] == ["first volume", "fitting", "finished"]
+    path = cells.write(tmp_path / "cells.h5")
+    field = reconstruct(str(path), replace(QUICK, max_seconds=2.0), events.append)
+    assert [phase.name for phase in kind(events, Phase)] == ["calibrating", "first volume", "fitting", "finished"]
     (ready,) = kind(events, FieldReady)
     assert ready.bounds_um == pytest.approx(field.bounds)
     assert ready.medium_index == 1.33
@@ -186,7 +190,7 @@ def test_held_out_patterns_never_touch_the_fit(cells, tmp_path):
     found = []
     for name, counts in {"good": cells.counts_pyx, "rubbish": rubbish}.items():
         events = []
-        path = replace(cells, counts_pyx=counts).write(tmp_path / f"{name}.h5")
+        path = replace(cells, counts_pyx=counts).write(tmp_path / f"{name}.h5", calibrated=True)
         network = after_steps(path, 8, settings, events.append).field().network
         found.append((list(network.parameters()), kind(events, FitProgress)[-1]))
     (good, good_progress), (bad, bad_progress) = found
@@ -283,9 +287,8 @@ def test_frames_without_light_are_left_out_and_told(cells, tmp_path, caplog):
     counts = cells.counts_pyx.copy()
     counts[[2, 6]] = 99
     events = []
-    reconstruct(
-        str(replace(cells, counts_pyx=counts).write(tmp_path / "a.h5")), replace(QUICK, max_seconds=0.1), events.append
-    )
+    path = replace(cells, counts_pyx=counts).write(tmp_path / "a.h5", calibrated=True)
+    reconstruct(str(path), replace(QUICK, max_seconds=0.1), events.append)
     notices = [notice.text for notice in kind(events, Notice)]
     assert len(notices) == 2
     assert "pattern 2" in notices[0] and "pattern 6" in notices[1]
@@ -294,21 +297,9 @@ def test_frames_without_light_are_left_out_and_told(cells, tmp_path, caplog):
 
 def test_a_capture_without_any_light(cells, tmp_path):
     dark = replace(cells, counts_pyx=np.full_like(cells.counts_pyx, 100))
-    with pytest.raises(OperatorError, match="0 usable patterns"):
+    with pytest.raises(OperatorError, match="no frame with light") as error:
         reconstruct(str(dark.write(tmp_path / "dark.h5")), QUICK, ignore)
-
-
-def test_dark_field_leds_are_left_out_and_told(cells):
-    header = make_header(SHORT_WAVES, np.concatenate([RING_NA, rings((8, 0.8))]), (64, 64))
-    events = []
-    run = Reconstruction(1, header, QUICK, events.append)
-    for pattern in range(27):
-        run.add_frame(pattern, cells.counts_pyx[pattern % 19])
-    run.frames_done()
-    run.advance()
-    run.advance()
-    assert "8 of 27" in kind(events, Notice)[0].text
-    assert kind(events, FitProgress)[-1].frames_used == 19
+    assert error.value.remedy
 
 
 def test_dark_field_alone_is_refused():

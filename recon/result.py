@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -67,34 +68,67 @@ class History:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
-class Field:
+class Box(ABC):
     """Refractive index n(x, y, z) = n0 + dn + i kappa of a reconstructed box; n0 outside it.
 
-    Coordinates are micrometres: x along image columns, y along rows, z along the light, z = 0 in focus. `grid` is wider
-    than the images by `pad` pixels on each side: what lies there is a guess, needed to predict images but not shown.
+    Coordinates are micrometres: x along image columns, y along rows, z along the light, z = 0 in focus.
+
+    Attributes
+    ----------
+    optics, history
+        The microscope, and how the box came about.
     """
 
-    network: NeuralField
-    grid: VolumeGrid
     optics: Optics
     history: History
-    pad: int = 0
 
     @property
+    @abstractmethod
     def bounds(self) -> NDArray[np.float64]:
         """Lower and upper corner of the box, x y z, (2, 3) micrometres."""
-        return inner_bounds_um(self.grid, self.pad)
 
     @property
+    @abstractmethod
     def medium_index(self) -> float:
         """Refractive index around the sample, n0."""
-        return self.network.config.medium_index
 
     @property
-    def device(self) -> torch.device:
-        """Where the field is evaluated."""
-        return next(self.network.parameters()).device
+    @abstractmethod
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """Planes, rows and columns of the grid on which the box was reconstructed."""
+
+    @property
+    @abstractmethod
+    def parameter_bytes(self) -> int:
+        """Size of all parameters in memory."""
+
+    @abstractmethod
+    def at_points(self, points_um: NDArray[np.float64]) -> NDArray[np.complex64]:
+        """Evaluate dn + i kappa, (N,), at points inside the box, (N, 3)."""
+
+    @abstractmethod
+    def on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
+        """Evaluate dn + i kappa, (Z, Y, X), on the product of axes x, y and z inside the box."""
+
+    @abstractmethod
+    def intensity(self, na: ArrayLike) -> NDArray[np.float32]:
+        """Predict the image that an LED would give, also one that was never lit.
+
+        Parameters
+        ----------
+        na
+            Direction of its light, (na_x, na_y).
+
+        Returns
+        -------
+        ndarray
+            I / I_empty, (H, W) float32, on the capture's pixels.
+
+        Raises
+        ------
+        OperatorError
+            The forward model cannot describe this direction.
+        """
 
     def refractive_index(self, points: ArrayLike) -> NDArray[np.complex64]:
         """Evaluate at any points.
@@ -122,25 +156,16 @@ class Field:
         lower, upper = self.bounds
         inside = np.all((flat >= lower) & (flat <= upper), axis=1)
         if inside.any():
-            values = self._at_points(flat[inside])
-            index[inside] = self.medium_index + values[0] + 1j * values[1]
+            index[inside] += self.at_points(flat[inside])
         return index.reshape(points.shape[:-1])
 
-    @torch.no_grad()
-    def _at_points(self, points_um: NDArray[np.float64]) -> NDArray[np.float32]:
-        values = self.network.at_points(torch.as_tensor(points_um, device=self.device))
-        found: NDArray[np.float32] = values.cpu().numpy()
-        return found
-
-    @torch.no_grad()
-    def _on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
+    def _filled(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
         """(X,), (Y,), (Z,) coordinates -> dn + i kappa, (Z, Y, X), zero outside the box."""
         inside = [(a >= lo) & (a <= hi) for a, lo, hi in zip(axes_um, *self.bounds, strict=True)]
         result = np.zeros([len(a) for a in axes_um[::-1]], np.complex64)
         if all(part.any() for part in inside):
-            kept = [torch.as_tensor(a[part], device=self.device) for a, part in zip(axes_um, inside, strict=True)]
-            values = self.network.on_axes(*kept).cpu().numpy()
-            result[np.ix_(*inside[::-1])] = values[0] + 1j * values[1]
+            kept = [axis[part] for axis, part in zip(axes_um, inside, strict=True)]
+            result[np.ix_(*inside[::-1])] = self.on_axes(kept)
         return result
 
     def volume(self, shape: tuple[int, int, int]) -> NDArray[np.complex64]:
@@ -161,7 +186,7 @@ class Field:
             for lo, hi, count in zip(*self.bounds, shape[::-1], strict=True)
         ]
         # Plane by plane: a large volume must not need many times its own memory.
-        planes = [self._on_axes([axes[0], axes[1], axes[2][k : k + 1]]) for k in range(shape[0])]
+        planes = [self._filled([axes[0], axes[1], axes[2][k : k + 1]]) for k in range(shape[0])]
         return np.concatenate(planes) + np.complex64(self.medium_index)
 
     def slice(self, origin: ArrayLike, u: ArrayLike, v: ArrayLike, shape: tuple[int, int]) -> NDArray[np.complex64]:
@@ -189,7 +214,7 @@ class Field:
             axes = [np.atleast_1d(start[k]) for k in range(3)]
             axes[axis_u[0]] = start[axis_u[0]] + along_u * edges[0][axis_u[0]]
             axes[axis_v[0]] = start[axis_v[0]] + along_v * edges[1][axis_v[0]]
-            volume = self._on_axes(axes)
+            volume = self._filled(axes)
             # (Z, Y, X) with one axis of length 1 -> (v, u)
             flat = np.moveaxis(volume, [2 - axis_v[0], 2 - axis_u[0]], [0, 1])[..., 0]
             upright: NDArray[np.complex64] = np.ascontiguousarray(flat) + np.complex64(self.medium_index)
@@ -197,25 +222,65 @@ class Field:
         points = start + along_v[:, None, None] * edges[1] + along_u[None, :, None] * edges[0]
         return self.refractive_index(points)
 
+
+@dataclass(frozen=True, eq=False)
+class Field(Box):
+    """A box whose index is one neural field.
+
+    `grid` is wider than the images by `pad` pixels on each side: what lies there is a guess, needed to predict images
+    but not shown.
+    """
+
+    network: NeuralField
+    grid: VolumeGrid
+    optics: Optics
+    history: History
+    pad: int = 0
+
+    @property
+    def bounds(self) -> NDArray[np.float64]:
+        """See `Box.bounds`."""
+        return inner_bounds_um(self.grid, self.pad)
+
+    @property
+    def medium_index(self) -> float:
+        """See `Box.medium_index`."""
+        return self.network.config.medium_index
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """See `Box.shape_zyx`."""
+        planes, rows, columns = self.grid.shape_zyx
+        return planes, rows - 2 * self.pad, columns - 2 * self.pad
+
+    @property
+    def parameter_bytes(self) -> int:
+        """See `Box.parameter_bytes`."""
+        return self.network.parameter_bytes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the field is evaluated."""
+        return next(self.network.parameters()).device
+
+    @torch.no_grad()
+    def at_points(self, points_um: NDArray[np.float64]) -> NDArray[np.complex64]:
+        """See `Box.at_points`."""
+        dn, kappa = self.network.at_points(torch.as_tensor(points_um, device=self.device)).cpu().numpy()
+        index: NDArray[np.complex64] = dn + 1j * kappa
+        return index
+
+    @torch.no_grad()
+    def on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
+        """See `Box.on_axes`."""
+        on_device = [torch.as_tensor(axis, device=self.device) for axis in axes_um]
+        dn, kappa = self.network.on_axes(*on_device).cpu().numpy()
+        index: NDArray[np.complex64] = dn + 1j * kappa
+        return index
+
     @torch.no_grad()
     def intensity(self, na: ArrayLike) -> NDArray[np.float32]:
-        """Predict the image that an LED would give, also one that was never lit.
-
-        Parameters
-        ----------
-        na
-            Direction of its light, (na_x, na_y).
-
-        Returns
-        -------
-        ndarray
-            I / I_empty, (H, W) float32, on the capture's pixels.
-
-        Raises
-        ------
-        OperatorError
-            The forward model cannot describe this direction.
-        """
+        """See `Box.intensity`."""
         directions = torch.as_tensor(np.asarray(na, np.float64).reshape(1, 2), device=self.device)
         model = build_model(self.history.forward_model, self.grid, self.optics, directions, self.device)
         if not bool(model.usable_leds()[0]):

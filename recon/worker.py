@@ -241,7 +241,7 @@ class Worker:
         self.emit(
             messages.Finished(
                 self.run, "opened from file", history.held_out_error, history.seconds, history.steps,
-                opened.network.parameter_bytes,
+                opened.parameter_bytes,
             )
         )  # fmt: skip
 

@@ -117,7 +117,7 @@ def _field(file: Path) -> dict[str, Any]:
         "lower_corner_um": lower.round(3).tolist(),
         "upper_corner_um": upper.round(3).tolist(),
         "medium_index": field.medium_index,
-        "parameter_bytes": field.network.parameter_bytes,
+        "parameter_bytes": field.parameter_bytes,
         "capture": history.capture_name,
         "capture_sha256": history.capture_sha256,
         "model": history.forward_model,

@@ -49,7 +49,7 @@ def export(
         if voxel_zyx_um is not None:
             shape = shape_of_voxels(field.bounds, voxel_zyx_um)
         elif shape is None:
-            shape = field.grid.shape_zyx
+            shape = field.shape_zyx
         if shape[0] * shape[1] * shape[2] > MAX_VOXELS:
             raise OperatorError(
                 f"{shape[0]} x {shape[1]} x {shape[2]} voxels do not fit into memory; {MAX_VOXELS:.0e} is the limit.",

@@ -26,6 +26,9 @@ PLANES_PER_AXIAL_PERIOD = 4.0
 RESONANCE_MARGIN = 0.12
 """How far, in half waves, the angles of the cone may come from the middle between two resonances."""
 
+MORE_PAD = 40
+"""Pixels of padding that quick Fourier transforms are worth; some sides never come to any."""
+
 MIN_PLANES = 5
 MAX_PLANES = 512
 
@@ -165,15 +168,16 @@ def pad_pixels(image_shape: tuple[int, int], optics: Optics, z_um: tuple[float, 
     """By how many pixels on each side the volume reaches beyond the images, so that light from there finds a place.
 
     That is as far as the steepest light of the objective's cone goes sideways on the way to focus, but no more than a
-    quarter of the images; a multiple of four, with sides that transform quickly.
+    quarter of the images; a multiple of four, with sides that transform quickly where a little more gives such.
     """
     steepest = optics.objective_na / optics.medium_index
     reach_um = max(abs(z) for z in z_um) * steepest / math.sqrt(1.0 - steepest**2)
     wanted = min(reach_um / optics.pixel_um, min(image_shape) / 4)
-    pad = 4 * math.ceil(wanted / 4)
-    while not all(_transforms_quickly(side + 2 * pad) for side in image_shape):
-        pad += 4
-    return pad
+    least = 4 * math.ceil(wanted / 4)
+    for pad in range(least, least + MORE_PAD, 4):
+        if all(_transforms_quickly(side + 2 * pad) for side in image_shape):
+            return pad
+    return least
 
 
 def inner_bounds_um(grid: VolumeGrid, pad: int) -> NDArray[np.float64]:

@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acquisition.errors import OperatorError
-from recon.grid import MAX_PLANES, VolumeGrid, axial_period_um, choose_grid, default_depths_um, lateral_period_um
+from recon.grid import (
+    MAX_PLANES,
+    VolumeGrid,
+    axial_period_um,
+    choose_grid,
+    default_depths_um,
+    inner_bounds_um,
+    lateral_period_um,
+    linear_grid,
+    pad_pixels,
+    plane_distance_um,
+)
 from tests.recon.simulate import LONG_WAVES, SHORT_WAVES
 
 
@@ -61,3 +72,65 @@ def test_default_depths_are_about_the_focal_plane():
     top, bottom = default_depths_um((512, 512), SHORT_WAVES)
     assert -top == bottom == pytest.approx(3 * axial_period_um(SHORT_WAVES))
     assert default_depths_um((64, 64), LONG_WAVES)[1] == pytest.approx(0.5 * 64 * 0.65)
+
+
+# --- the linear model's planes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optics", [SHORT_WAVES, LONG_WAVES])
+@pytest.mark.parametrize("depths", [(-6.0, 6.0), (-20.0, 35.0), (-1.0, 1.5)])
+def test_the_linear_model_samples_the_same_box(optics, depths):
+    fine = choose_grid((32, 40), optics, depths, multi_slice=True)
+    grid = linear_grid(fine, optics)
+    assert grid.bounds_um == pytest.approx(fine.bounds_um)
+    assert grid.shape_zyx[0] <= fine.shape_zyx[0] and grid.shape_zyx[1:] == fine.shape_zyx[1:]
+    assert grid.dz_um <= max(plane_distance_um(optics, multi_slice=False), fine.dz_um)
+
+
+def test_the_linear_model_takes_far_fewer_planes_where_waves_need_many():
+    many = VolumeGrid((100, 32, 40), 0.1, 0.1625, -5.0)
+    assert linear_grid(many, SHORT_WAVES).shape_zyx[0] < 20
+    own = choose_grid((32, 40), SHORT_WAVES, (-6.0, 6.0))
+    assert linear_grid(own, SHORT_WAVES) == own
+
+
+# --- beyond the images ------------------------------------------------------------------------------------------------
+
+SIDES = st.integers(16, 600)
+DEPTHS = st.tuples(st.floats(-60, -0.5), st.floats(0.5, 60))
+
+
+@given(st.tuples(SIDES, SIDES), DEPTHS)
+def test_the_margin_holds_the_steepest_light_or_a_quarter_of_the_images(shape, depths):
+    pad = pad_pixels(shape, SHORT_WAVES, depths)
+    sine = SHORT_WAVES.objective_na / SHORT_WAVES.medium_index
+    reach = max(-depths[0], depths[1]) * np.tan(np.arcsin(sine)) / SHORT_WAVES.pixel_um
+    wanted = min(reach, min(shape) / 4)
+    assert pad % 4 == 0
+    assert wanted - 1e-6 <= pad <= wanted + 40
+
+
+@given(st.integers(2, 128), DEPTHS)
+def test_sides_with_a_margin_transform_quickly(eighths, depths):
+    """Of square images whose sides are multiples of eight; others may have no such margin at all."""
+    side = 8 * eighths
+    side += 2 * pad_pixels((side, side), SHORT_WAVES, depths)
+    for factor in (2, 3, 5, 7, 11):
+        while side % factor == 0:
+            side //= factor
+    assert side == 1
+
+
+@pytest.mark.parametrize("shape", [(101, 103), (94, 250), (17, 64)])
+def test_sides_that_never_transform_quickly_get_their_margin_all_the_same(shape):
+    assert pad_pixels(shape, SHORT_WAVES, (-2.0, 1.0)) == 8
+
+
+@given(st.tuples(st.integers(8, 60), st.integers(8, 60)), st.integers(0, 6))
+def test_the_inner_box_is_that_of_the_images(shape, quarter_pad):
+    pad = 4 * quarter_pad
+    plain, wide = (choose_grid(shape, SHORT_WAVES, (-3.0, 4.0), pad=p) for p in (0, pad))
+    assert wide.shape_zyx[1:] == (shape[0] + 2 * pad, shape[1] + 2 * pad)
+    assert inner_bounds_um(wide, pad) == pytest.approx(plain.bounds_um)
+    for axis, inner in zip(wide.axes_um[:2], plain.axes_um[:2], strict=True):
+        assert axis[pad : len(axis) - pad] == pytest.approx(inner)

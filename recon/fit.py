@@ -85,10 +85,12 @@ class Setup:
         The volume, for the final model; wider than the images by `pad` pixels on each side.
     model, wave_model
         The forward model, or "auto"; the multi-slice model that `auto` may take.
+    bright_field
+        Rows of the patterns that all stages can take.
     held_out
-        Rows of the patterns that are never fitted.
+        Those of them that are never fitted.
     dark_field
-        Rows of the patterns that only wave stages can take.
+        Rows of the patterns that only wave stages can take. Rows that are neither are left out.
     """
 
     optics: Optics
@@ -99,6 +101,7 @@ class Setup:
     pad: int
     model: str
     wave_model: str
+    bright_field: tuple[int, ...]
     held_out: tuple[int, ...]
     dark_field: tuple[int, ...] = ()
 
@@ -189,11 +192,12 @@ class Fit:
         held = np.isin(images.pattern_p, self.setup.held_out)
         dark = np.isin(images.pattern_p, self.setup.dark_field)
         self._test_rows, self._test_pyx = chosen(held)
-        rows, train_pyx = chosen(~held & ~dark)
+        fitted = np.isin(images.pattern_p, self.setup.bright_field) & ~held
+        rows, train_pyx = chosen(fitted)
         self._linear.set_images(rows, train_pyx, images.mean_is_one)
         if self._coarse is not None:
             self._coarse.set_images(rows, halve_images(train_pyx), images.mean_is_one)
-        self._wave_images = chosen(~held) if dark.any() else (rows, train_pyx)
+        self._wave_images = chosen(fitted | dark) if dark.any() else (rows, train_pyx)
 
     def first_volume(self) -> Tensor:
         """Solve the closed form for the images so far, and begin a new field as its volume.

@@ -75,6 +75,7 @@ def prepare(
         pad=pad,
         model=settings.model,
         wave_model=WAVE_MODEL,
+        bright_field=tuple(bright.tolist()),
         held_out=tuple(held_out.tolist()),
         dark_field=tuple(dark.tolist()),
     )

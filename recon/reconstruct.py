@@ -226,7 +226,7 @@ class Reconstruction:
             if self._complete:
                 raise
             return  # too few frames yet
-        fitted = len(images.pattern_p) - len(setup.held_out)
+        fitted = len(setup.bright_field) - len(setup.held_out)
         self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
         fit = Fit(setup, self.device, self.settings.seed, self._pulse, self._notify)
         fit.set_images(images)

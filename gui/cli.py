@@ -237,6 +237,10 @@ def reconstruct(
     z: Annotated[
         str | None, typer.Option("--z", help="Top and bottom of the volume, um from the focus.", metavar="TOP,BOTTOM")
     ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Cut images that are larger into tiles of at most so many pixels a side.", metavar="PIXELS"),
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -245,6 +249,8 @@ def reconstruct(
 
     The held-out error is how far the predicted images of LEDs that were never fitted are from the measured ones: 0 is
     perfect, 1 is no better than an empty field.
+
+    Images too large for memory are reconstructed in tiles that overlap, one after the other; the field is one.
 
     Example: `fieldscope reconstruct cells.h5 -o cells.field.h5 --z -6,6 --max-seconds 120`
     """
@@ -266,6 +272,7 @@ def reconstruct(
         hold_out=() if hold_out is None else whole_numbers(hold_out, "--hold-out", example="4,13"),
         z_um=None if depths is None else (depths[0], depths[1]),
         seed=seed,
+        tile_pixels=tile,
     )
     say(run(capture_file, output, settings, overwrite), as_json)
 

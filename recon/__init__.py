@@ -19,10 +19,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from recon.result import Field
+    from recon.tiles import TiledField
 
 
-def load_field(path: str | os.PathLike[str], device: str = "cpu") -> Field:
-    """Read a field file.
+def load_field(path: str | os.PathLike[str], device: str = "cpu") -> Field | TiledField:
+    """Read a field file; one of tiles offers the same (`recon.result.Box`).
 
     Parameters
     ----------

@@ -3,6 +3,8 @@
 Holds the architecture by name, the weights as datasets, box, optics, LED directions and history, so that any machine
 can evaluate n(x, y, z) at any point without the capture. Feature grids are rounded to whole steps far below what the
 data tell, and compressed; the network keeps single precision.
+
+A field of tiles holds each of them as such a field, in the group `tiles`, and where it lies.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from acquisition.errors import OperatorError
 from recon.field import FieldConfig, NeuralField
 from recon.grid import VolumeGrid
 from recon.result import Field, History
+from recon.tiles import TileAxis, TiledField, Tiling
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 SCHEMA = "fieldscope-field"
 SCHEMA_VERSION = 1
 ARCHITECTURE = "spline-grids-1"
+TILED = "tiles-1"
 
 GRID_STEP = 1.0 / 512.0
 """Feature grids are rounded to this: their values are of order one, and one unit is the largest dn of the sample."""
@@ -59,7 +63,7 @@ def program_versions() -> dict[str, str]:
     }
 
 
-def write_field(path: str | os.PathLike[str], field: Field) -> int:
+def write_field(path: str | os.PathLike[str], field: Field | TiledField) -> int:
     """Write a field; the file appears whole or not at all, and replaces one of the same name only then.
 
     Returns
@@ -79,6 +83,11 @@ def write_field(path: str | os.PathLike[str], field: Field) -> int:
         os.close(handle)
         try:
             with h5py.File(temporary, "w", libver="earliest") as file:
+                file.attrs.update(
+                    schema=SCHEMA,
+                    schema_version=SCHEMA_VERSION,
+                    created=datetime.now(UTC).isoformat(timespec="seconds"),
+                )
                 _fill(file, field)
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
@@ -100,11 +109,32 @@ def _umask() -> int:
     return mask
 
 
-def _fill(file: h5py.File, field: Field) -> None:
-    network, history = field.network, field.history
-    file.attrs.update(
-        schema=SCHEMA, schema_version=SCHEMA_VERSION, created=datetime.now(UTC).isoformat(timespec="seconds")
-    )
+def _fill(group: h5py.Group, field: Field | TiledField) -> None:
+    group.attrs["medium_index"] = field.medium_index
+    if isinstance(field, TiledField):
+        _fill_tiles(group, field)
+    else:
+        _fill_network(group, field)
+    optics = group.create_group("optics")
+    optics.attrs.update({name: value for name, value in asdict(field.optics).items() if value is not None})
+    _fill_history(group, field.history)
+
+
+def _fill_tiles(group: h5py.Group, field: TiledField) -> None:
+    architecture = group.create_group("architecture")
+    architecture.attrs.update(name=TILED, led_height_mm=field.led_height_mm)
+    for name, axis in (("rows", field.tiling.rows), ("columns", field.tiling.columns)):
+        place = architecture.create_group(name)
+        place.attrs.update(length=axis.length, size=axis.size, starts=np.array(axis.starts), blend=axis.blend)
+    group.create_dataset("bounds_um", data=field.bounds)
+    tiles = group.create_group("tiles")
+    for number, tile in enumerate(field.tiles):
+        if tile is not None:
+            _fill(tiles.create_group(str(number)), tile)
+
+
+def _fill_network(file: h5py.Group, field: Field) -> None:
+    network = field.network
     config = network.config
     architecture = file.create_group("architecture")
     architecture.attrs.update(
@@ -116,7 +146,6 @@ def _fill(file: h5py.File, field: Field) -> None:
         positive=config.positive,
     )
     file.create_dataset("bounds_um", data=np.array(config.bounds_um))
-    file.attrs["medium_index"] = config.medium_index
     weights = file.create_group("weights")
     for name, parameter in network.named_parameters():
         values = parameter.detach().cpu().numpy()
@@ -126,8 +155,6 @@ def _fill(file: h5py.File, field: Field) -> None:
             weights.create_dataset(name, data=whole, compression="gzip", shuffle=True).attrs["step"] = step
         else:
             weights.create_dataset(name, data=values)
-    optics = file.create_group("optics")
-    optics.attrs.update({name: value for name, value in asdict(field.optics).items() if value is not None})
     file.create_group("grid").attrs.update(
         shape_zyx=np.array(field.grid.shape_zyx),
         dz_um=field.grid.dz_um,
@@ -135,6 +162,9 @@ def _fill(file: h5py.File, field: Field) -> None:
         z_first_um=field.grid.z_first_um,
         pad=field.pad,
     )
+
+
+def _fill_history(file: h5py.Group, history: History) -> None:
     illumination = file.create_group("illumination")
     illumination.create_dataset("led_na", data=history.led_na_l2)
     illumination.create_dataset("led_gain", data=history.led_gain_l)
@@ -156,7 +186,7 @@ def _fill(file: h5py.File, field: Field) -> None:
         fit.attrs["held_out_error"] = history.held_out_error
 
 
-def read_field(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Field:
+def read_field(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Field | TiledField:
     """Read a field file; see `recon.load_field`."""
     path = Path(path)
     if not path.is_file():
@@ -183,13 +213,35 @@ def read_field(path: str | os.PathLike[str], device: str | torch.device = "cpu")
         ) from error
 
 
-def _read(file: h5py.File, path: Path, device: str | torch.device) -> Field:
+def _read(file: h5py.File, path: Path, device: str | torch.device) -> Field | TiledField:
+    kind = file["architecture"].attrs["name"]
+    if kind == ARCHITECTURE:
+        return _read_network(file, device)
+    if kind == TILED:
+        return _read_tiles(file, device)
+    raise FieldFileError(
+        f"{path} holds a field of the kind {kind!r}; this program knows {ARCHITECTURE!r} and {TILED!r}.",
+        "Update Fieldscope.",
+    )
+
+
+def _read_tiles(file: h5py.Group, device: str | torch.device) -> TiledField:
+    architecture, stored = file["architecture"], file["tiles"]
+    axes = []
+    for name in ("rows", "columns"):
+        place = architecture[name].attrs
+        starts = tuple(place["starts"].tolist())
+        axes.append(TileAxis(int(place["length"]), int(place["size"]), starts, float(place["blend"])))
+    tiling = Tiling(*axes)
+    names = [str(number) for number in range(len(tiling))]
+    tiles = tuple(_read_network(stored[name], device) if name in stored else None for name in names)
+    return TiledField(
+        tiles, tiling, _read_optics(file), _read_history(file), float(architecture.attrs["led_height_mm"])
+    )
+
+
+def _read_network(file: h5py.Group, device: str | torch.device) -> Field:
     architecture = file["architecture"].attrs
-    if architecture["name"] != ARCHITECTURE:
-        raise FieldFileError(
-            f"{path} holds a field of the kind {architecture['name']!r}; this program knows {ARCHITECTURE!r}.",
-            "Update Fieldscope.",
-        )
     lower, upper = file["bounds_um"][()].tolist()
     config = FieldConfig(
         bounds_um=(tuple(lower), tuple(upper)),
@@ -203,9 +255,27 @@ def _read(file: h5py.File, path: Path, device: str | torch.device) -> Field:
     network = NeuralField(config)
     _load_weights(network, file["weights"])
     grid = file["grid"].attrs
+    planes, rows, columns = grid["shape_zyx"].tolist()
+    volume_grid = VolumeGrid(
+        (planes, rows, columns), float(grid["dz_um"]), float(grid["pixel_um"]), float(grid["z_first_um"])
+    )
+    return Field(
+        network.to(device).requires_grad_(False),
+        volume_grid,
+        _read_optics(file),
+        _read_history(file),
+        int(grid.get("pad", 0)),
+    )
+
+
+def _read_optics(file: h5py.Group) -> Optics:
+    stored = file["optics"].attrs
+    return Optics(**{f.name: _plain(stored[f.name]) for f in fields(Optics) if f.name in stored})
+
+
+def _read_history(file: h5py.Group) -> History:
     fit = file["fit"].attrs
-    optics = {f.name: _plain(file["optics"].attrs[f.name]) for f in fields(Optics) if f.name in file["optics"].attrs}
-    history = History(
+    return History(
         forward_model=str(fit["forward_model"]),
         reason=str(fit["reason"]),
         held_out_error=float(fit["held_out_error"]) if "held_out_error" in fit else None,
@@ -220,13 +290,6 @@ def _read(file: h5py.File, path: Path, device: str | torch.device) -> Field:
         pattern_gain_p=file["illumination/pattern_gain"][()],
         led_gain_l=file["illumination/led_gain"][()],
         versions=json.loads(fit["versions"]),
-    )
-    planes, rows, columns = grid["shape_zyx"].tolist()
-    volume_grid = VolumeGrid(
-        (planes, rows, columns), float(grid["dz_um"]), float(grid["pixel_um"]), float(grid["z_first_um"])
-    )
-    return Field(
-        network.to(device).requires_grad_(False), volume_grid, Optics(**optics), history, int(grid.get("pad", 0))
     )
 
 

@@ -56,6 +56,8 @@ class FitSettings:
         Top and bottom of the volume, in micrometres from the focal plane; None: as the capture says.
     seed
         Seed of the random numbers.
+    tile_pixels
+        Side of tiles at most, in pixels, into which larger images are cut; None: as memory asks for.
     """
 
     model: ModelName = "auto"
@@ -64,6 +66,7 @@ class FitSettings:
     hold_out: tuple[int, ...] = ()
     z_um: tuple[float, float] | None = None
     seed: int = 0
+    tile_pixels: int | None = None
 
 
 # --- window -> process ------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from acquisition.capture import read_capture, sha256_of
+from acquisition.capture import read_capture, read_header, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
 from recon.field import no_pulse
@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import Calibration, CaptureHeader, Optics
+    from acquisition.capture import Calibration, Capture, CaptureHeader, Optics
     from recon.messages import Event, FitSettings
+    from recon.tiled import TiledReconstruction
+    from recon.tiles import TiledField
 
 log = logging.getLogger(__name__)
 
@@ -117,10 +119,7 @@ class Reconstruction:
         self._header = header
         self._capture_name = capture_name
         self.device = choose_device(settings.device)
-        if not settings.max_seconds > 0:
-            raise OperatorError(
-                f"A time limit of {settings.max_seconds:g} s leaves no time to fit.", "Give more than 0 seconds."
-            )
+        check_time_limit(settings)
         # What cannot work is told before the first frame; the light may turn out otherwise than the profile has it.
         choose_grid(header.image_shape, header.optics, depths_um(header, header.optics, settings))
         expected = np.arange(len(header.patterns_pl)) if available is None else np.unique(available)
@@ -336,22 +335,22 @@ def start_stored(
     settings: FitSettings,
     emit: Callable[[Event], None],
     pulse: Callable[[], None] = no_pulse,
-) -> Reconstruction:
-    """Begin a run with all frames of a capture file; parameters as `Reconstruction`.
+) -> Reconstruction | TiledReconstruction:
+    """Begin a run with all frames of a capture file, in tiles where they are large; parameters as `Reconstruction`.
 
     Raises
     ------
     OperatorError
         The file cannot be read, or does not allow a reconstruction.
     """
+    from recon.tiled import TiledReconstruction, tile_side
+
+    header = read_header(capture_path)
+    side = tile_side(header, settings)
+    if side is not None:
+        return TiledReconstruction(run, capture_path, header, settings, emit, side, pulse)
     capture = read_capture(capture_path)
-    missing = len(capture.header.patterns_pl) - len(np.unique(capture.pattern_n))
-    if capture.status != "complete" or missing:
-        told = f"The capture is {capture.status}; {missing} of {len(capture.header.patterns_pl)} patterns are missing."
-        warning = (
-            " Its frames may not belong to their LEDs: see the held-out error." if capture.status == "failed" else ""
-        )
-        emit(messages.Notice(run, told + warning))
+    tell_missing(run, capture, emit)
     run_of_file = Reconstruction(
         run,
         capture.header,
@@ -370,7 +369,18 @@ def start_stored(
     return run_of_file
 
 
-def reconstruct(capture_path: str, settings: FitSettings, on_event: Callable[[Event], None]) -> Field:
+def tell_missing(run: int, capture: Capture, emit: Callable[[Event], None]) -> None:
+    """Tell the operator of a capture that is not whole."""
+    missing = len(capture.header.patterns_pl) - len(np.unique(capture.pattern_n))
+    if capture.status != "complete" or missing:
+        told = f"The capture is {capture.status}; {missing} of {len(capture.header.patterns_pl)} patterns are missing."
+        warning = (
+            " Its frames may not belong to their LEDs: see the held-out error." if capture.status == "failed" else ""
+        )
+        emit(messages.Notice(run, told + warning))
+
+
+def reconstruct(capture_path: str, settings: FitSettings, on_event: Callable[[Event], None]) -> Field | TiledField:
     """Reconstruct a capture file in this process, from start to end.
 
     Parameters
@@ -391,6 +401,20 @@ def reconstruct(capture_path: str, settings: FitSettings, on_event: Callable[[Ev
     while run.advance():
         pass
     return run.field()
+
+
+def check_time_limit(settings: FitSettings) -> None:
+    """Refuse a time limit in which nothing can be done.
+
+    Raises
+    ------
+    OperatorError
+        It is not above 0.
+    """
+    if not settings.max_seconds > 0:
+        raise OperatorError(
+            f"A time limit of {settings.max_seconds:g} s leaves no time to fit.", "Give more than 0 seconds."
+        )
 
 
 def choose_device(name: str) -> torch.device:

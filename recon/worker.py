@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from recon.messages import Event, RequestSlice
     from recon.result import Field
+    from recon.tiled import TiledReconstruction
+    from recon.tiles import TiledField
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +86,8 @@ class Worker:
     connection: Connection
     device: str = "auto"
     run: int = -1
-    reconstruction: Reconstruction | None = None
-    opened: Field | None = None
+    reconstruction: Reconstruction | TiledReconstruction | None = None
+    opened: Field | TiledField | None = None
     views: dict[str, _View] = field(default_factory=dict)
     clock: _Clock = field(default_factory=_Clock)
     closing: bool = False
@@ -273,7 +275,7 @@ class Worker:
             self.clock.fitted(time.monotonic() - start - (self._painted_s - painted_before_s))
         return painted or advanced
 
-    def _field(self) -> Field | None:
+    def _field(self) -> Field | TiledField | None:
         if self.opened is not None:
             return self.opened
         if self.reconstruction is not None and self.reconstruction.has_field:
@@ -317,7 +319,7 @@ class Worker:
             self._painting = False
         return True
 
-    def _answer(self, view: _View, shown: Field) -> None:
+    def _answer(self, view: _View, shown: Field | TiledField) -> None:
         request = view.request
         index = shown.slice(request.origin_um, request.u_um, request.v_um, request.shape)
         picture = index.imag if request.part == "kappa" else index.real - np.float32(shown.medium_index)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from acquisition.capture import Frame, Truth
     from acquisition.profile import Profile
     from recon.messages import Event, FitSettings
-    from recon.result import Field
+    from recon.result import Box
 
 CAPTURE_NAME, FIELD_NAME, PICTURE_NAME, SUMMARY_NAME = "capture.h5", "cells.field.h5", "demo.png", "summary.json"
 TITLE = "demo"
@@ -205,7 +205,7 @@ def compare(folder: Path) -> dict[str, Any]:
     }
 
 
-def on_truth_grid(field: Field, truth: Truth, pixel_um: float) -> NDArray[np.complex64]:
+def on_truth_grid(field: Box, truth: Truth, pixel_um: float) -> NDArray[np.complex64]:
     """Refractive index (Z, H, W) of the field at the centres of the truth's voxels."""
     _, rows, columns = truth.dn_zyx.shape
     left, top = (-(columns // 2) - 0.5) * pixel_um, (-(rows // 2) - 0.5) * pixel_um

@@ -289,7 +289,7 @@ class Reconstruction:
         if text in self._told:  # each renewal of the volume would say it again
             return
         self._told.add(text)
-        log.warning("%s", text)
+        log.info("%s", text)  # whoever runs this is told by the event
         self._emit(messages.Notice(self.run, text))
 
     # --- output -------------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def test_a_closed_terminal_closes_the_window(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_model_is_chosen_and_remembered(window: MainWindow) -> None:
     fit = window.panels.fit
-    assert fit.settings().model == "born"
+    assert fit.settings().model == "auto"
     fit.model.setCurrentIndex(fit.model.findData("ssnp"))
     assert fit.settings().model == "ssnp"
     window._remember()

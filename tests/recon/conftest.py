@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 # Reconstruction processes inherit it: several fits at once on few cores must not wait for each other's threads.
@@ -11,6 +12,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 import recon  # noqa: F401  (sets how torch's threads wait, before torch is there)
+from recon import messages, shared
+from recon.field_file import write_field
+from tests.recon.fields import rough_field
+from tests.recon.process import block_exists, running_process
 from tests.recon.simulate import RING_NA, SHORT_WAVES, make_header, photograph
 
 import torch  # isort: skip
@@ -39,6 +44,54 @@ def cells_capture(cells: Shot, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def header():
     return make_header(SHORT_WAVES, RING_NA, (64, 64))
+
+
+@pytest.fixture(scope="session")
+def field_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A field file that needed no fit."""
+    path = tmp_path_factory.mktemp("fields") / "rough.field.h5"
+    write_field(path, rough_field())
+    return path
+
+
+@pytest.fixture(scope="module")
+def started():
+    """One reconstruction process for all tests of a module that do not kill theirs, and what it says."""
+    with running_process() as pair:
+        yield pair
+
+
+@pytest.fixture
+def process(started):
+    """The same with its earlier runs cancelled."""
+    process, _ = started
+    yield process
+    process.send(messages.Cancel(process._runs))
+
+
+@pytest.fixture
+def heard(started):
+    return started[1]
+
+
+@pytest.fixture
+def every_frame_is_taken(monkeypatch):
+    """Blocks that the window's side made are gone at the end of each test."""
+    names = []
+    share = shared.share
+
+    def noting(array):
+        made = share(array)
+        if isinstance(made, messages.SharedArray):
+            names.append(made.name)
+        return made
+
+    monkeypatch.setattr(shared, "share", noting)
+    yield
+    deadline = time.monotonic() + 10
+    while any(block_exists(name) for name in names) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [name for name in names if block_exists(name)]
 
 
 @pytest.fixture(autouse=True)

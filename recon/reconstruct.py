@@ -329,6 +329,30 @@ def field_ready(
     return messages.FieldReady(run, bounds_um, optics.medium_index, (min(0.0, low), high), resolution_um)
 
 
+def start_live(
+    run: int,
+    header: CaptureHeader,
+    settings: FitSettings,
+    emit: Callable[[Event], None],
+    capture_name: str = "",
+    pulse: Callable[[], None] = no_pulse,
+) -> Reconstruction | TiledReconstruction:
+    """Begin a run whose frames will be added, in tiles where they are large; parameters as `Reconstruction`.
+
+    Raises
+    ------
+    OperatorError
+        The capture or the settings do not allow a reconstruction.
+    """
+    from recon.survey import tile_side
+    from recon.tiled import TiledReconstruction
+
+    side = tile_side(header, settings)
+    if side is not None:
+        return TiledReconstruction(run, header, settings, emit, side, "", capture_name, pulse)
+    return Reconstruction(run, header, settings, emit, capture_name=capture_name, pulse=pulse)
+
+
 def start_stored(
     run: int,
     capture_path: str,
@@ -343,12 +367,13 @@ def start_stored(
     OperatorError
         The file cannot be read, or does not allow a reconstruction.
     """
-    from recon.tiled import TiledReconstruction, tile_side
+    from recon.survey import tile_side
+    from recon.tiled import TiledReconstruction
 
     header = read_header(capture_path)
     side = tile_side(header, settings)
     if side is not None:
-        return TiledReconstruction(run, capture_path, header, settings, emit, side, pulse)
+        return TiledReconstruction(run, header, settings, emit, side, capture_path, pulse=pulse)
     capture = read_capture(capture_path)
     tell_missing(run, capture, emit)
     run_of_file = Reconstruction(

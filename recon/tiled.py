@@ -1,7 +1,7 @@
 """A reconstruction in tiles: one ordinary reconstruction after the other, in the memory of one.
 
-    survey: LEDs from the middle of the images, contrast of each tile
-    tile with the strongest contrast: decides the forward model --> the other tiles, strongest first --> finished
+    live: the middle of the images alone --capture complete--> survey: LEDs, contrast of each tile (`recon.survey`)
+    --> tile with the strongest contrast: decides the forward model --> the other tiles, strongest first --> finished
 
 Each tile is read from the capture file when its turn comes, and of a finished one only its network is kept. All tiles
 have the same depths, held-out patterns and forward model; each sees the LEDs from its own place. Time that one leaves
@@ -14,119 +14,52 @@ import gc
 import logging
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from acquisition.capture import Calibration, read_capture, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
 from recon.field import no_pulse
 from recon.field_file import program_versions
-from recon.grid import choose_grid, pad_pixels
-from recon.illumination import from_rims, nominal, stored
-from recon.measurement import Measurement, choose_held_out
-from recon.prepare import depths_um
 from recon.reconstruct import Reconstruction, State, check_time_limit, choose_device, tell_missing
 from recon.result import History
-from recon.tiles import TiledField, Tiling, central_window, lay_axis, led_na_from
-from recon.uncertainty import noise_variance
+from recon.survey import survey_capture
+from recon.tiles import TiledField, central_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import Capture, CaptureHeader
-    from recon.illumination import Illumination
-    from recon.measurement import Images
+    from acquisition.capture import CaptureHeader
     from recon.messages import Event, FitSettings
     from recon.result import Field
+    from recon.survey import Survey
 
 log = logging.getLogger(__name__)
 
-CPU_SIDE = 768
-"""Largest tile without a GPU, in pixels."""
-BYTES_PER_VOXEL, BYTES_PER_IMAGE_PIXEL = 160, 40
-"""What a fit takes on a GPU."""
-WHOLE_UP_TO = 1.5
-"""Images of so many times the pixels of the largest tile are not cut up."""
-SMALLEST_SIDE = 48
-CENTRE_SIDE = 1024
-"""The board is found from the middle of the images, of at most so many pixels a side."""
-SURVEYED_PATTERNS = 4
-"""So many images tell the contrast of a tile."""
-EMPTY_BELOW = 0.05
-"""A tile has nothing in it where its images vary by less than this share of the camera noise's variance beside it."""
 EMPTY_TIME = 0.1
 """Share of time of a tile with nothing in it, in that of others."""
 LEAST_SECONDS = 0.05
-
-
-def tile_side(header: CaptureHeader, settings: FitSettings) -> int | None:
-    """Largest side of tiles in pixels; None where the images are reconstructed as a whole.
-
-    Raises
-    ------
-    OperatorError
-        The operator wants tiles that are too small, or the device or the depths cannot be.
-    """
-    if settings.tile_pixels is not None:
-        if settings.tile_pixels < SMALLEST_SIDE:
-            raise OperatorError(
-                f"Tiles of {settings.tile_pixels} pixels are too small; {SMALLEST_SIDE} is the least.",
-                "Give more pixels, or leave the choice to the program.",
-            )
-        return settings.tile_pixels if max(header.image_shape) > settings.tile_pixels else None
-    device = choose_device(settings.device)
-    side = CPU_SIDE
-    if device.type == "cuda":
-        planes = choose_grid(header.image_shape, header.optics, depths_um(header, header.optics, settings)).shape_zyx[0]
-        bytes_per_pixel = BYTES_PER_VOXEL * planes + BYTES_PER_IMAGE_PIXEL * len(header.patterns_pl)
-        free, _ = torch.cuda.mem_get_info(device)
-        side = max(256, 32 * math.floor(math.sqrt(free / bytes_per_pixel) / 32))
-    rows, columns = header.image_shape
-    return side if rows * columns > WHOLE_UP_TO * side**2 else None
-
-
-@dataclass(frozen=True, eq=False)
-class Survey:
-    """What is known before the first tile.
-
-    Attributes
-    ----------
-    tiling
-        Where the tiles lie.
-    light, height_mm_l
-        LEDs as seen from the middle of the images, and their distance below the sample, (L,).
-    settings
-        For every tile: depths and held-out patterns are chosen.
-    contrast_t, empty_t
-        Squared contrast of each tile, noise taken off, (T,), and whether that is next to nothing.
-    """
-
-    tiling: Tiling
-    light: Illumination
-    height_mm_l: NDArray[np.float64]
-    settings: FitSettings
-    contrast_t: NDArray[np.float64]
-    empty_t: NDArray[np.bool_]
+"""Of the fit of a tile for which no time is left; its closed form is solved all the same."""
 
 
 class TiledReconstruction:
-    """Driven as a `recon.reconstruct.Reconstruction` of a stored capture is.
+    """Driven as a `recon.reconstruct.Reconstruction` is.
 
     Parameters
     ----------
-    run, settings, emit, pulse
+    run, header, settings, emit, capture_name, pulse
         As there.
-    capture_path, header
-        The capture file and its head.
     largest
         Side of tiles at most, in pixels.
+    capture_path
+        The capture file; empty while it is being written: until `frames_done`, frames are added one by one, and only
+        the middle of them is looked at.
 
     Raises
     ------
@@ -137,11 +70,12 @@ class TiledReconstruction:
     def __init__(
         self,
         run: int,
-        capture_path: str,
         header: CaptureHeader,
         settings: FitSettings,
         emit: Callable[[Event], None],
         largest: int,
+        capture_path: str = "",
+        capture_name: str = "",
         pulse: Callable[[], None] = no_pulse,
     ) -> None:
         self.run = run
@@ -163,35 +97,76 @@ class TiledReconstruction:
         self._changes_before = 0
         self._steps_before = 0
         self._announced = False
+        self._middle: Reconstruction | None = None
+        self._middle_field: Field | None = None
+        self._window = central_window(header.image_shape, largest)
+        if not capture_path:
+            rows, columns = ((part.stop - part.start) for part in self._window)
+            seen = replace(header, image_shape=(rows, columns))
+            self._middle = Reconstruction(run, seen, settings, emit, None, None, capture_name, pulse)
+            self._notify(
+                f"While frames come, only the middle {rows} x {columns} pixels are reconstructed; the whole follows"
+                " in tiles."
+            )
         self._reasons: list[str] = []
         self._reason = ""
         self._seconds = 0.0
         self._sha256 = ""
+
+    # --- input, as in Reconstruction ----------------------------------------------------------------------------------
+
+    def add_frame(self, pattern: int, counts_yx: NDArray[np.uint16]) -> None:
+        """Take a frame of camera counts; pattern -1 is a dark frame."""
+        assert self._middle is not None
+        if counts_yx.shape == tuple(self._header.image_shape):  # any other is for the reconstruction to refuse
+            counts_yx = counts_yx[self._window]
+        self._middle.add_frame(pattern, counts_yx)
+
+    def frames_done(self, capture_path: str = "") -> None:
+        """No frame will follow."""
+        self.capture_path = capture_path
+        self._started_s = time.monotonic()
+        if self._middle is None:
+            return
+        if not capture_path:
+            self._notify("The frames are in no file: the middle is all that can be reconstructed.")
+            self._middle.frames_done()
+            return
+        self._changes_before = self.changes
+        if self._middle.has_field:
+            self._middle_field = detached(self._middle.field())
+        self._middle = None
+        gc.collect()
 
     # --- steering, as in Reconstruction -------------------------------------------------------------------------------
 
     @property
     def changes(self) -> int:
         """Changes of the field so far."""
-        return self._changes_before + (0 if self._tile is None else self._tile.changes)
+        return self._changes_before + sum(part.changes for part in (self._tile, self._middle) if part is not None)
 
     @property
     def has_field(self) -> bool:
         """Whether there is something to look at."""
-        return any(tile is not None for tile in self._tiles) or (self._tile is not None and self._tile.has_field)
+        under_way = (part.has_field for part in (self._tile, self._middle) if part is not None)
+        return any(self._tiles) or self._middle_field is not None or any(under_way)
 
     def finish(self, reason: str) -> None:
         """Stop fitting and keep what there is."""
         if self.state is State.FINISHED:
             return
-        if not self.has_field:
-            self._notify("There is no volume to keep yet: wait for the first one, or cancel.")
+        if self._middle is not None:
+            self._middle.finish(reason)
+            self.state = self._middle.state
             return
         if self._tile is not None and self._tile.has_field:
             self._tile.finish(reason)
             self._keep_tile()
-        self._tile = None
-        self._end(reason)
+        if any(self._tiles):
+            self._tile = None
+            self._end(reason)
+        else:
+            self._notify("There is no volume of the whole to keep yet: wait for the first one, or cancel.")
 
     def advance(self) -> bool:
         """Do a portion of the work; whether there was any.
@@ -203,8 +178,16 @@ class TiledReconstruction:
         """
         if self.state is State.FINISHED:
             return False
+        if not self.capture_path:
+            assert self._middle is not None
+            worked = self._middle.advance()
+            self.state = self._middle.state
+            return worked
         if self._survey is None:
-            self._survey = self._look_around()
+            self._emit(messages.Phase(self.run, "surveying", "LEDs and contrast of all tiles"))
+            glance = read_capture(self.capture_path, central_window(self._header.image_shape, 1))
+            tell_missing(self.run, glance, self._emit)
+            self._survey = survey_capture(glance, self._header, self.settings, self._largest, self._notify, self._pulse)
             order = np.lexsort([-self._survey.contrast_t, self._survey.empty_t])
             self._tiles, self._to_do = [None] * len(order), order.tolist()
             return True
@@ -222,62 +205,13 @@ class TiledReconstruction:
 
     # --- work ---------------------------------------------------------------------------------------------------------
 
-    def _look_around(self) -> Survey:
-        header, settings, path = self._header, self.settings, self.capture_path
-        glance = read_capture(path, central_window(header.image_shape, 1))
-        tell_missing(self.run, glance, self._emit)
-        available = np.unique(glance.pattern_n).astype(np.int64)
-        height_mm_l = header.led_position_mm_l3[:, 2]
-        if glance.calibration is not None:
-            light = stored(header, glance.calibration)
-        else:
-            light = nominal(header)
-            choose_held_out(np.intersect1d(light.bright_field(header.patterns_pl), available), (), len(available))
-            self._emit(messages.Phase(self.run, "calibrating", "where the LEDs are, from the images' spectra"))
-            centre = read_capture(path, central_window(header.image_shape, CENTRE_SIDE))
-            light = from_rims(header, normalised(centre, light), self._notify)
-            del centre
-        if light.pose is not None:
-            height_mm_l = height_mm_l * light.pose.distance_scale
-        depths = depths_um(header, light.optics, settings)
-        choose_grid(header.image_shape, light.optics, depths)
-        overlap = 2 * pad_pixels((self._largest, self._largest), light.optics, depths)
-        tiling = Tiling(*(lay_axis(side, self._largest, overlap) for side in header.image_shape))
-        rows, columns = tiling.tile_shape
-        self._notify(
-            f"The images of {header.image_shape[0]} x {header.image_shape[1]} pixels are reconstructed in {len(tiling)}"
-            f" tiles of {rows} x {columns}."
-        )
-        # What every tile can use is what may be held out: the edge of the aperture lies elsewhere for each.
-        bright = available
-        for tile in range(len(tiling)):
-            seen = led_na_from(tiling.centre_um(tile, header.optics.pixel_um), light.led_na_l2, height_mm_l)
-            bright = np.intersect1d(bright, replace(light, led_na_l2=seen).bright_field(header.patterns_pl))
-        held_out = choose_held_out(bright, settings.hold_out, len(header.patterns_pl))
-        surveyed = bright[:: math.ceil(len(bright) / SURVEYED_PATTERNS)].tolist()
-        contrast_t, empty_t = np.zeros(len(tiling)), np.zeros(len(tiling), np.bool_)
-        for tile in range(len(tiling)):
-            self._pulse()
-            part = read_capture(path, tiling.window(tile), surveyed)
-            contrast_t[tile], empty_t[tile] = contrast_of(normalised(part, light), part.header)
-        return Survey(
-            tiling,
-            light,
-            height_mm_l,
-            replace(settings, z_um=depths, hold_out=tuple(held_out.tolist())),
-            contrast_t,
-            empty_t,
-        )
-
     def _begin_tile(self, survey: Survey) -> None:
         """Read the next tile and make its reconstruction."""
         self._number, light = self._to_do[0], survey.light
-        number = self._number
-        part = read_capture(self.capture_path, survey.tiling.window(number))
+        part = read_capture(self.capture_path, survey.tiling.window(self._number))
         share = np.where(survey.empty_t[self._to_do], EMPTY_TIME, 1.0)
         seconds = max(LEAST_SECONDS, self._left_s() * float(share[0] / share.sum()))
-        centre_um = survey.tiling.centre_um(number, self._header.optics.pixel_um)
-        led_na_l2 = led_na_from(centre_um, light.led_na_l2, survey.height_mm_l)
+        led_na_l2 = survey.led_na_l2(self._number)
         no_gain_l = np.full(len(led_na_l2), np.nan)
         tile = Reconstruction(
             self.run,
@@ -305,12 +239,9 @@ class TiledReconstruction:
     def _keep_tile(self) -> None:
         """Keep the network of the tile under way, and nothing else of it."""
         assert self._tile is not None
-        field = self._tile.field()
-        # The memory of the device is for the tile that is being fitted.
-        network = field.network.to("cpu").requires_grad_(False)
-        for parameter in network.parameters():
-            parameter.grad = None
-        self._tiles[self._number] = replace(field, network=network)
+        field = detached(self._tile.field())
+        self._tiles[self._number] = field
+        self._middle_field = None
         self._reasons.append(field.history.reason)
         self._model = field.history.forward_model  # type: ignore[assignment]
         self._steps_before += field.history.steps
@@ -394,12 +325,16 @@ class TiledReconstruction:
 
     # --- output -------------------------------------------------------------------------------------------------------
 
-    def field(self) -> TiledField:
+    def field(self) -> Field | TiledField:
         """Return the field as it is now, with its history."""
-        assert self._survey is not None
+        if self._middle is not None:
+            return self._middle.field()
         tiles = list(self._tiles)
         if self._tile is not None and self._tile.has_field:
             tiles[self._number] = self._tile.field()
+        if self._middle_field is not None and not any(tiles):
+            return self._middle_field
+        assert self._survey is not None
         height_mm = float(np.median(self._survey.height_mm_l))
         return TiledField(tuple(tiles), self._survey.tiling, self._survey.light.optics, self._history(tiles), height_mm)
 
@@ -429,22 +364,12 @@ class TiledReconstruction:
         )
 
 
-def normalised(capture: Capture, light: Illumination) -> Images:
-    """Images of a capture that was read, relative to the empty field."""
-    header = replace(capture.header, led_na_l2=light.led_na_l2, optics=light.optics)
-    measurement = Measurement(header, capture.dark_yx, capture.background_pyx)
-    for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
-        measurement.add(pattern, image_yx)
-    return measurement.images()
-
-
-def contrast_of(images: Images, header: CaptureHeader) -> tuple[float, bool]:
-    """Mean square of I - 1 without the camera's noise, and whether that is next to nothing beside the noise."""
-    if len(images.pattern_p) == 0:
-        return 0.0, True
-    power = float(((images.intensity_pyx - 1.0) ** 2).mean())
-    noise = noise_variance(torch.from_numpy(images.intensity_pyx), header.optics.pixel_um, header.optics)
-    return max(0.0, power - noise), power - noise < EMPTY_BELOW * noise
+def detached(field: Field) -> Field:
+    """The field with nothing of the fit, in memory of its own: that of the device is for the tile being fitted."""
+    network = field.network.to("cpu").requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.grad = None
+    return replace(field, network=network)
 
 
 def mean_of_known(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -18,12 +18,13 @@ import torch
 from acquisition.errors import OperatorError
 from recon import messages, shared
 from recon.field_file import program_versions, read_field, write_field
-from recon.reconstruct import Reconstruction, State, choose_device, field_ready, memory_mb, start_stored
+from recon.reconstruct import State, choose_device, field_ready, memory_mb, start_live, start_stored
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from recon.messages import Event, RequestSlice
+    from recon.reconstruct import Reconstruction
     from recon.result import Field
     from recon.tiled import TiledReconstruction
     from recon.tiles import TiledField
@@ -184,13 +185,8 @@ class Worker:
                 self.clock.fraction = min(max(fraction, 0.05), 0.9)
             case messages.StartLive():
                 self._begin(command.run)
-                self.reconstruction = Reconstruction(
-                    command.run,
-                    command.header,
-                    command.settings,
-                    self.emit,
-                    capture_name=command.capture_name,
-                    pulse=self._pulse,
+                self.reconstruction = start_live(
+                    command.run, command.header, command.settings, self.emit, command.capture_name, self._pulse
                 )
                 self.emit(messages.Phase(command.run, "collecting", "waiting for frames"))
             case messages.StartStored():

@@ -11,6 +11,7 @@ from recon.forward.model import pattern_images
 from recon.forward.normal import BornNormal, QuadraticError
 from recon.grid import VolumeGrid, axial_period_um
 from recon.stage import LinearStage, best_gain, halve_grid, halve_images
+from tests.recon.dense import dense_model, without_mean
 from tests.recon.fields import rough_network
 from tests.recon.simulate import SHORT_WAVES
 
@@ -28,10 +29,6 @@ def volume_grid(shape):
 def smooth_index(grid):
     """dn and kappa (2, Z, H, W) with something at every transverse frequency."""
     return 0.01 * torch.randn(2, *grid.shape_zyx)
-
-
-def without_mean(images_pyx):
-    return images_pyx - images_pyx.mean((1, 2), keepdim=True)
 
 
 def normal_equations(grid, brightness_pl, contrast_pyx, weight_p):
@@ -119,20 +116,6 @@ def test_depth_functions_span_all_that_light_can_tell_of_depth(planes):
 # --- solving ----------------------------------------------------------------------------------------------------------
 
 
-def dense_model(grid, brightness_pl):
-    """The model as a matrix in double precision: (P * H * W, 2 * Z * H * W), images without their means."""
-    model = BornModel(grid, SHORT_WAVES, LED_NA)
-    count = int(np.prod(grid.shape_zyx))
-    columns = []
-    for part in (1.0, 1j):
-        for place in range(count):
-            unit = torch.zeros(count, dtype=torch.complex64)
-            unit[place] = part
-            images = pattern_images(model, unit.reshape(grid.shape_zyx), brightness_pl)
-            columns.append(without_mean(images.double() - 1.0).flatten())
-    return torch.stack(columns, 1)
-
-
 @pytest.mark.parametrize("shape", [(3, 6, 8), (2, 7, 9)])
 @pytest.mark.parametrize("brightness_pl", [SINGLE, PAIRS], ids=["one LED each", "multiplexed"])
 def test_solves_what_a_dense_solve_in_double_precision_solves(shape, brightness_pl):
@@ -143,7 +126,7 @@ def test_solves_what_a_dense_solve_in_double_precision_solves(shape, brightness_
     normal, equations = normal_equations(grid, brightness_pl, contrast, weight)
     found = normal.solve(equations, ridge, kappa_variance)
 
-    a = dense_model(grid, brightness_pl)
+    a = dense_model(grid, LED_NA, brightness_pl)
     pixels = shape[1] * shape[2]
     weighted = a * weight.double().repeat_interleave(pixels)[:, None]
     diagonal = torch.full((a.shape[1],), ridge, dtype=torch.float64)

@@ -15,24 +15,11 @@ from recon.grid import VolumeGrid, choose_grid
 from recon.measurement import Measurement
 from recon.quality import contrast_error, psnr_db
 from recon.tikhonov import solve_tikhonov
+from tests.recon.dense import dense_model, without_mean
 from tests.recon.simulate import DEPTH_UM, RING_NA, SHORT_WAVES, bead, photograph
 
 TINY = VolumeGrid((3, 6, 8), 0.5, 0.1625, -0.7)
 TINY_NA = np.array([[0.1, 0.05], [0.4, -0.3], [-0.5, 0.2], [0.0, 0.55], [-0.2, -0.4]])
-
-
-def dense_model(grid, led_na, brightness_pl):
-    """The forward model as a matrix: (P * H * W, 2 * Z * H * W), from dn and kappa to contrast."""
-    model = BornModel(grid, SHORT_WAVES, torch.as_tensor(led_na))
-    count = int(np.prod(grid.shape_zyx))
-    columns = []
-    for part in (1.0, 1j):
-        for place in range(count):
-            unit = torch.zeros(count, dtype=torch.complex64)
-            unit[place] = part
-            images = pattern_images(model, unit.reshape(grid.shape_zyx), brightness_pl)
-            columns.append((images.double() - 1).flatten())
-    return torch.stack(columns, 1)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +30,11 @@ def dense_model(grid, led_na, brightness_pl):
 @pytest.mark.parametrize(("regularisation", "kappa_variance"), [(0.01, 0.05), (0.1, 1.0)])
 def test_equals_a_dense_solve(brightness, regularisation, kappa_variance):
     brightness_pl = torch.as_tensor(np.asarray(brightness), dtype=torch.float32)
-    contrast = 0.01 * torch.randn(len(brightness_pl), *TINY.shape_zyx[1:])
-    contrast -= contrast.mean((1, 2), keepdim=True)  # how bright an LED is says nothing about the sample
+    contrast = without_mean(0.01 * torch.randn(len(brightness_pl), *TINY.shape_zyx[1:]))
     found = solve_tikhonov(
         contrast, brightness_pl, torch.as_tensor(TINY_NA), TINY, SHORT_WAVES, regularisation, kappa_variance
     )
-    a = dense_model(TINY, TINY_NA, brightness_pl)
+    a = dense_model(TINY, torch.as_tensor(TINY_NA), brightness_pl)
     k0 = 2 * np.pi / SHORT_WAVES.wavelength_um
     # One LED sees a point that is the same in all planes as strongly as k0 dz times the number of planes.
     alpha = regularisation * (k0 * TINY.dz_um) ** 2 * TINY.shape_zyx[0]

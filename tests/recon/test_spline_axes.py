@@ -69,11 +69,11 @@ def plain_values(network, axes):
     """The field on three axes by one dense matrix per axis and grid, for torch's own gradient."""
     features = []
     for grid, cells in zip(network.grids, network.config.levels_zyx, strict=True):
-        matrices = []
         for axis, count in zip((2, 1, 0), cells, strict=True):
             indices, weights = spline_weights(network._cell_positions(axes[axis], axis, count), count)
-            matrices.append(torch.zeros(len(indices), count).scatter_add_(1, indices, weights))
-        features.append(torch.einsum("zk,yj,xi,ckji->czyx", *matrices, grid).flatten(1))
+            matrix = torch.zeros(len(indices), count).scatter_add_(1, indices, weights)
+            grid = torch.tensordot(grid, matrix, ([1], [1]))  # (C, y, x, z): the next axis comes first
+        features.append(grid.flatten(1))
     return network._network(torch.cat(features), list(network.layers))
 
 

@@ -136,7 +136,6 @@ class TiledReconstruction:
         if self._middle.has_field:
             self._middle_field = detached(self._middle.field())
         self._middle = None
-        gc.collect()
 
     # --- steering, as in Reconstruction -------------------------------------------------------------------------------
 
@@ -207,6 +206,7 @@ class TiledReconstruction:
 
     def _begin_tile(self, survey: Survey) -> None:
         """Read the next tile and make its reconstruction."""
+        gc.collect()  # a reconstruction and its fit refer to each other: those before would wait for their end
         self._number, light = self._to_do[0], survey.light
         part = read_capture(self.capture_path, survey.tiling.window(self._number))
         share = np.where(survey.empty_t[self._to_do], EMPTY_TIME, 1.0)
@@ -250,7 +250,6 @@ class TiledReconstruction:
     def _next_tile(self) -> None:
         self._changes_before = self.changes
         self._tile = None
-        gc.collect()  # a reconstruction and its fit refer to each other: their memory must be free for the next
         self._to_do.remove(self._number)
         if not self._to_do:
             last = self._reasons[-1]

@@ -10,7 +10,7 @@ noise, and what the model gets wrong, most of all for LEDs at or beyond the edge
 weighs against the errors that the data really have, and one weight serves all samples. Kappa costs something by itself:
 without that, it takes up what the model gets wrong about dn.
 
-    closed form -> coarse linear stage -> linear stage -> wave stage where scattering is strong
+    closed form -> coarse linear stage -> linear stage, or wave stage where scattering is strong
 
 The start is the closed-form Tikhonov volume. Linear stages are quick and come first (`recon.stage`). Whether a wave
 stage follows is the operator's choice, or found by `auto`: the field so far is put through both models, and where they
@@ -214,8 +214,10 @@ class Fit:
         config = design_field(self.setup.grid, self.setup.optics.medium_index, scale)
         self.field = NeuralField(config, self._seed, self._pulse).to(self.device)
         self.field.start_from(index_zyx)
-        self._to_do = list(self._stages)
         self._decided = self.setup.model != "auto"
+        first = "linear" if self._coarse is None else "coarse"
+        last = {"born": ["linear"], "auto": []}.get(self.setup.model, ["wave"])
+        self._to_do = [first, *(name for name in last if name != first)]
         self._steps = 0
         self._enter_stage()
         return inside_zyx
@@ -236,15 +238,13 @@ class Fit:
             self._optimiser = torch.optim.Adam(self.field.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
         self._state = FitState(name, float("nan"), None, False)
 
-    def step(self, time_used: float = 0.0, complete: bool = True) -> FitState:
+    def step(self, time_used: float = 0.0) -> FitState:
         """Take one step of the optimiser and, every few steps, evaluate the held-out patterns.
 
         Parameters
         ----------
         time_used
             Share of the time limit that has passed, 0 to 1.
-        complete
-            Whether all images are there; before, the fit does not go beyond the linear stages.
         """
         assert self.field is not None
         annealing = (1.0 - time_used) / (1.0 - ANNEAL_FROM)
@@ -273,30 +273,26 @@ class Fit:
         held_out = self._state.held_out_error
         if self._stage_steps % EVALUATE_EVERY == 0 or self._steps == 1:
             held_out = self.held_out_error()
-            if self._is_last(complete):
+            if self._decided and len(self._to_do) == 1:
                 converged = self._judge(figure if held_out is None else held_out, figure)
             elif self._stage_suffices(held_out, time_used):
-                self._finish_stage(complete)
+                self._finish_stage()
         self._state = replace(self._state, loss=figure, held_out_error=held_out, converged=converged)
         return self._state
 
-    def _is_last(self, complete: bool) -> bool:
-        """Whether the stage under way is the last one as far as is known."""
-        return len(self._to_do) == 1 and (self._decided or not complete)
-
-    def _finish_stage(self, complete: bool) -> None:
-        """Go on to the next stage; where there is none, find out whether there should be."""
-        if len(self._to_do) > 1:
-            if self._to_do[1] == "wave" and not complete:
-                return
-            self._to_do.pop(0)
-            self._enter_stage()
-        else:
+    def _finish_stage(self) -> None:
+        """Go on to the next stage; where `auto` has not yet found which, find it."""
+        done = self._to_do.pop(0)
+        if not self._to_do:
             self._decided = True
             if self._linear_falls_short():
                 self._add_wave_stage(self.setup.wave_model)
                 self._to_do = ["wave"]
-                self._enter_stage()
+            else:
+                self._to_do = ["linear"]
+                if done == "linear":
+                    return
+        self._enter_stage()
 
     @torch.no_grad()
     def _linear_falls_short(self) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -220,7 +221,9 @@ class Reconstruction:
                 self._light = from_rims(self._header, images, self._notify)
                 self._calibrated = True
         try:
-            setup = prepare(self._header, self._light, images, self.settings, self._notify)
+            # While frames still come, only the linear model is quick enough to follow.
+            settings = self.settings if self._complete else replace(self.settings, model="born")
+            setup = prepare(self._header, self._light, images, settings, self._notify)
         except OperatorError:
             if self._complete:
                 raise
@@ -243,7 +246,7 @@ class Reconstruction:
         used = 0.0
         if self._complete_s is not None:
             used = (time.monotonic() - self._complete_s) / self.settings.max_seconds
-        state = self._fit.step(min(used, 1.0), self._complete)
+        state = self._fit.step(min(used, 1.0))
         if state.stage != self._stage:
             self._stage = state.stage
             self._emit(messages.Phase(self.run, "fitting", STAGE_TEXT[state.stage].format(model=self._fit.model)))

@@ -86,15 +86,15 @@ class Sampling:
     levels: tuple[LevelSplines | None, ...]
     features: tuple[int, ...]
 
-    def chunks(self, device: torch.device) -> Iterator[tuple[slice, int]]:
-        """Planes and number of the block of rows of each chunk."""
+    def chunks(self, device: torch.device) -> Iterator[tuple[slice, int, slice]]:
+        """Planes, number of the block of rows, and these rows, of each chunk."""
         planes, _, columns = self.shape_zyx
         read = next(level for level in self.levels if level is not None)
         height = read.along_y[0].points.stop
         step = max(1, POINTS_PER_CHUNK[device.type] // (height * columns))
         for start in range(0, planes, step):
-            for row in range(len(read.along_y)):
-                yield slice(start, min(start + step, planes)), row
+            for row, block in enumerate(read.along_y):
+                yield slice(start, min(start + step, planes)), row, block.points
 
     def read_planes(self, grids: Sequence[Tensor]) -> list[Tensor | None]:
         """Read each grid (C, cells) along z: (Z, C, rows and columns of cells)."""
@@ -104,41 +104,40 @@ class Sampling:
         ]
 
     def read_chunk(self, planes: list[Tensor | None], part: slice, row: int) -> Tensor:
-        """Features of a chunk, (C, planes, rows, X)."""
+        """Features of a chunk, (planes, C, rows, X); those of levels that are not read are 0."""
         _, _, columns = self.shape_zyx
-        pieces: list[Tensor | None] = []
+        read = next(plane for plane in planes if plane is not None)[part]
+        rows = self._rows(row)
+        features = read.new_empty(len(read), sum(self.features), rows.stop - rows.start, columns)
+        start = 0
         for level, plane, channels in zip(self.levels, planes, self.features, strict=True):
+            own = features[:, start : start + channels]
+            start += channels
             if level is None or plane is None:
-                pieces.append(None)
+                own.zero_()
                 continue
             block = level.along_y[row]
-            rows_read = block.weights @ plane[part, :, block.cells]
-            out = rows_read.new_empty(channels, rows_read.shape[0], rows_read.shape[2], columns)
+            cells_read = block.weights @ plane[part, :, block.cells]
             for across in level.along_x:
-                out[..., across.points] = (rows_read[..., across.cells] @ across.weights.T).transpose(0, 1)
-            pieces.append(out)
-        shape = next(piece.shape[1:] for piece in pieces if piece is not None)
-        device = next(piece.device for piece in pieces if piece is not None)
-        return torch.cat(
-            [
-                torch.zeros(channels, *shape, device=device) if piece is None else piece
-                for piece, channels in zip(pieces, self.features, strict=True)
-            ]
-        )
+                own[..., across.points] = cells_read[..., across.cells] @ across.weights.T
+        return features
 
     def add_chunk(self, grad_planes: list[Tensor | None], grad: Tensor, part: slice, row: int) -> None:
-        """Adjoint of `read_chunk`: spread gradients (C, planes, rows, X) over the cells."""
+        """Adjoint of `read_chunk`: spread gradients (planes, C, rows, X) over the cells."""
         start = 0
         for level, plane, channels in zip(self.levels, grad_planes, self.features, strict=True):
-            own = grad[start : start + channels].transpose(0, 1)
+            own = grad[:, start : start + channels]
             start += channels
             if level is None or plane is None:
                 continue
             block = level.along_y[row]
-            rows_grad = own.new_zeros(*own.shape[:3], plane.shape[3])
+            cells_grad = own.new_zeros(*own.shape[:3], plane.shape[3])
             for across in level.along_x:
-                rows_grad[..., across.cells] += own[..., across.points] @ across.weights
-            plane[part, :, block.cells] += block.weights.T @ rows_grad
+                cells_grad[..., across.cells] += own[..., across.points] @ across.weights
+            plane[part, :, block.cells] += block.weights.T @ cells_grad
+
+    def _rows(self, row: int) -> slice:
+        return next(level for level in self.levels if level is not None).along_y[row].points
 
 
 class ReadAndEvaluate(torch.autograd.Function):
@@ -156,10 +155,11 @@ class ReadAndEvaluate(torch.autograd.Function):
         grids, layers = parameters[:count], parameters[count:]
         planes = sampling.read_planes(grids)
         out = grids[0].new_empty(2, *sampling.shape_zyx)
-        for part, row, rows in _rows(sampling, out.device):
+        for part, row, rows in sampling.chunks(out.device):
             pulse()
             features = sampling.read_chunk(planes, part, row)
-            out[:, part, rows] = network(features.flatten(1), layers).reshape(2, *features.shape[1:])
+            for plane, own in zip(range(part.start, part.stop), features, strict=True):
+                out[:, plane, rows] = network(own.flatten(1), layers).reshape(2, *own.shape[1:])
         ctx.network, ctx.sampling, ctx.pulse = network, sampling, pulse
         ctx.count = count
         ctx.save_for_backward(*parameters)
@@ -173,26 +173,22 @@ class ReadAndEvaluate(torch.autograd.Function):
         grad_planes = [None if plane is None else torch.zeros_like(plane) for plane in planes]
         grad_layers = [torch.zeros_like(p) for p in layers]
         layers = [p.detach().requires_grad_() for p in layers]
-        for part, row, rows in _rows(sampling, grad_out.device):
+        for part, row, rows in sampling.chunks(grad_out.device):
             if grad_out.device.type == "cpu":  # elsewhere torch computes gradients in a thread of its own
                 ctx.pulse()
             features = sampling.read_chunk(planes, part, row)
-            with torch.enable_grad():
-                values = features.flatten(1).requires_grad_()
-                out = ctx.network(values, layers)
-            found = torch.autograd.grad(out, [values, *layers], grad_out[:, part, rows].flatten(1))
-            sampling.add_chunk(grad_planes, found[0].reshape(features.shape), part, row)
-            for total, grad in zip(grad_layers, found[1:], strict=True):
-                total += grad
+            for plane, own in zip(range(part.start, part.stop), features, strict=True):
+                with torch.enable_grad():
+                    values = own.flatten(1).requires_grad_()
+                    out = ctx.network(values, layers)
+                found = torch.autograd.grad(out, [values, *layers], grad_out[:, plane, rows].flatten(1))
+                own.copy_(found[0].reshape(own.shape))  # features no more, but the gradient
+                for total, grad in zip(grad_layers, found[1:], strict=True):
+                    total += grad
+            sampling.add_chunk(grad_planes, features, part, row)
         grad_grids = [
             torch.zeros_like(grid) if plane is None or level is None
             else torch.einsum("zk,zcji->ckji", level.along_z, plane)
             for grid, plane, level in zip(grids, grad_planes, sampling.levels, strict=True)
         ]  # fmt: skip
         return None, None, None, None, *grad_grids, *grad_layers
-
-
-def _rows(sampling: Sampling, device: torch.device) -> Iterator[tuple[slice, int, slice]]:
-    read = next(level for level in sampling.levels if level is not None)
-    for part, row in sampling.chunks(device):
-        yield part, row, read.along_y[row].points

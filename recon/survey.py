@@ -183,4 +183,4 @@ def contrast_of(images: Images, header: CaptureHeader) -> tuple[float, bool]:
         return 0.0, True
     power = float(((images.intensity_pyx - 1.0) ** 2).mean())
     noise = noise_variance(torch.from_numpy(images.intensity_pyx), header.optics.pixel_um, header.optics)
-    return max(0.0, power - noise), power - noise < EMPTY_BELOW * noise
+    return max(0.0, power - noise), power - noise <= EMPTY_BELOW * noise

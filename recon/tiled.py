@@ -191,10 +191,9 @@ class TiledReconstruction:
             self._tiles, self._to_do = [None] * len(order), order.tolist()
             return True
         try:
-            if self._tile is None:
-                self._begin_tile(self._survey)
-            else:
-                self._advance_tile(self._tile)
+            if self._tile is not None:
+                return self._advance_tile(self._tile)
+            self._begin_tile(self._survey)
         except OperatorError as error:
             if not any(self._tiles):  # the strongest came first: what it lacks, the others lack too
                 raise
@@ -229,12 +228,13 @@ class TiledReconstruction:
         tile.frames_done()
         self._tile = tile
 
-    def _advance_tile(self, tile: Reconstruction) -> None:
-        tile.advance()
+    def _advance_tile(self, tile: Reconstruction) -> bool:
+        worked = tile.advance()
         if tile.has_field:
             self.state = State.FITTING
         if tile.state is State.FINISHED:
             self._keep_tile()
+        return worked
 
     def _keep_tile(self) -> None:
         """Keep the network of the tile under way, and nothing else of it."""

@@ -13,11 +13,12 @@ import torch
 from acquisition.errors import OperatorError
 from recon import load_field, survey, tiled
 from recon.field_file import write_field
-from recon.messages import FieldReady, Finished, FitProgress, FitSettings, Notice, Phase
+from recon.messages import FieldReady, Finished, FitProgress, FitSettings, Notice, Phase, Saved, SliceImage
 from recon.quality import correlation, psnr_db
 from recon.reconstruct import Reconstruction, State, start_live, start_stored
 from recon.survey import CPU_SIDE, tile_side
 from recon.tiles import led_na_from
+from tests.recon.process import plane
 from tests.recon.simulate import RING_NA, SHORT_WAVES, make_header, photograph
 
 WHOLE = FitSettings(model="born", max_seconds=600.0, device="cpu")
@@ -310,3 +311,21 @@ def test_a_capture_without_frames(large, tmp_path):
     path = large.write(tmp_path / "empty.h5", "aborted", patterns=[])
     with pytest.raises(OperatorError, match="0 usable patterns"):
         run_through(path, IN_TILES)
+
+
+def test_the_reconstruction_process_shows_and_saves_tiles(process, heard, large_capture, tmp_path):
+    run = process.start_stored(str(large_capture), replace(IN_TILES, max_seconds=1.0))
+    heard.wait(FieldReady, run)
+    process.send(plane(run))
+    heard.wait(Finished, run)
+    process.save(run, str(tmp_path / "a.field.h5"))
+    heard.wait(Saved, run)
+    field = load_field(tmp_path / "a.field.h5")
+    assert all(tile is not None for tile in field.tiles)
+    again = process.open_field(str(tmp_path / "a.field.h5"))
+    assert heard.wait(FieldReady, again).bounds_um == pytest.approx(field.bounds)
+    process.send(plane(again, request=7))
+    heard.wait(SliceImage, again)
+    (_, picture), *_ = heard.pictures[again, "xy", 7]
+    index = field.slice((-3.0, -2.0, 0.2), (6.0, 0.0, 0.0), (0.0, 4.0, 0.0), (20, 30))
+    assert picture == pytest.approx(index.real - 1.33, abs=1e-6)

@@ -5,7 +5,7 @@ Computed once at the end of a fit, in little time beside it, and kept in the gro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from recon.grid import VolumeGrid
 
 GROUP = "assessment"
+
+LARGEST_SIDE = 256
+"""Pixels: of larger images the middle tells the resolution."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,14 @@ def assess(
     pulse
         Called often within long work; whatever it raises ends it.
     """
-    first, second = half_volumes(images_pyx, brightness_pl, led_na_l2, grid, optics, pulse)
-    resolution = resolution_of(first, second, grid, optics)
+    top, left = (max(0, side - LARGEST_SIDE) // 2 for side in images_pyx.shape[1:])
+    central_pyx = images_pyx[:, top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
+    central = replace(grid, shape_zyx=(grid.shape_zyx[0], *central_pyx.shape[1:]))
+    first, second = half_volumes(central_pyx, brightness_pl, led_na_l2, central, optics, pulse)
+    resolution = resolution_of(first, second, central, optics)
     lit = brightness_pl.sum(0).cpu() > 0
     pulse()
-    coverage = transfer_coverage(led_na_l2.cpu()[lit].numpy(), optics, grid)
+    coverage = transfer_coverage(led_na_l2.cpu()[lit].numpy(), optics, central)
     pulse()
     nothing = float("nan")
     figures = Figures(

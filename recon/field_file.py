@@ -26,6 +26,7 @@ import torch
 
 from acquisition.capture import Optics
 from acquisition.errors import OperatorError
+from recon.assessment import read_assessment, write_assessment
 from recon.field import FieldConfig, NeuralField
 from recon.grid import VolumeGrid
 from recon.result import Field, History
@@ -145,7 +146,8 @@ def _fill_network(file: h5py.Group, field: Field) -> None:
         scale=config.scale,
         positive=config.positive,
     )
-    file.create_dataset("bounds_um", data=np.array(config.bounds_um))
+    architecture.attrs["box_um"] = np.array(config.bounds_um)  # wider than what is shown, by the pad
+    file.create_dataset("bounds_um", data=field.bounds)
     weights = file.create_group("weights")
     for name, parameter in network.named_parameters():
         values = parameter.detach().cpu().numpy()
@@ -162,6 +164,8 @@ def _fill_network(file: h5py.Group, field: Field) -> None:
         z_first_um=field.grid.z_first_um,
         pad=field.pad,
     )
+    if field.assessment is not None:
+        write_assessment(file, field.assessment)
 
 
 def _fill_history(file: h5py.Group, history: History) -> None:
@@ -242,7 +246,7 @@ def _read_tiles(file: h5py.Group, device: str | torch.device) -> TiledField:
 
 def _read_network(file: h5py.Group, device: str | torch.device) -> Field:
     architecture = file["architecture"].attrs
-    lower, upper = file["bounds_um"][()].tolist()
+    lower, upper = architecture.get("box_um", file["bounds_um"][()]).tolist()
     config = FieldConfig(
         bounds_um=(tuple(lower), tuple(upper)),
         medium_index=float(file.attrs["medium_index"]),
@@ -265,6 +269,7 @@ def _read_network(file: h5py.Group, device: str | torch.device) -> Field:
         _read_optics(file),
         _read_history(file),
         int(grid.get("pad", 0)),
+        read_assessment(file),
     )
 
 

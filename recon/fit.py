@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from recon.assessment import assess
+from recon.directions import following, refined
 from recon.field import NeuralField, design_field, no_pulse
 from recon.grid import linear_grid
 from recon.quality import contrast_error, value_range
@@ -41,8 +43,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from acquisition.capture import Optics
+    from recon.assessment import Assessment
     from recon.grid import VolumeGrid
     from recon.measurement import Images
+    from recon.stage import Stage, WaveLoss
 
 LEARNING_RATE = 0.02
 EVALUATE_EVERY = 5
@@ -67,6 +71,8 @@ NONLINEAR_SHARE = 0.3
 """`auto` takes a wave model when it disagrees with the linear one by this share of the linear one's error."""
 COMPARED_PATTERNS = 6
 """With so many patterns."""
+TURN_FROM, TURN_EVERY = 8, 2
+"""Steps of a wave stage in which the LEDs of the batch are turned to where their images say (`recon.directions`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +130,7 @@ class Best:
     loss: float
     parameters: list[Tensor]
     gain_p: NDArray[np.float64]
+    led_na_l2: Tensor
 
 
 class Fit:
@@ -160,9 +167,11 @@ class Fit:
         self._random = np.random.default_rng(seed)
         self._seed, self._pulse, self._notify = seed, pulse, notify
         self._brightness_pl = torch.as_tensor(setup.patterns_pl, dtype=torch.float32, device=device)
-        self._led_na_l2 = torch.as_tensor(setup.led_na_l2, dtype=torch.float64, device=device)
+        self._board_na_l2 = torch.as_tensor(setup.led_na_l2, dtype=torch.float64, device=device)
+        self.led_na_l2 = self._board_na_l2.clone()
+        self._turned = torch.zeros(len(self.led_na_l2), dtype=torch.bool, device=device)
         grid = linear_grid(setup.grid, setup.optics)
-        frame = setup.optics, self._led_na_l2, self._brightness_pl
+        frame = setup.optics, self.led_na_l2, self._brightness_pl
         self._linear = LinearStage(grid, setup.pad, *frame, None, device, pulse)
         self._stages: dict[str, LinearStage | WaveStage] = {"linear": self._linear}
         self._coarse: LinearStage | None = None
@@ -174,7 +183,7 @@ class Fit:
 
     def _add_wave_stage(self, model: str) -> None:
         setup = self.setup
-        frame = setup.optics, self._led_na_l2, self._brightness_pl
+        frame = setup.optics, self.led_na_l2, self._brightness_pl
         self._stages["wave"] = WaveStage(setup.grid, setup.pad, *frame, model, None, self.device, self._pulse)
         self.model = model
 
@@ -262,10 +271,13 @@ class Fit:
             count = len(stage.rows)
             size = min(stage.model.patterns_per_step, count)
             batch = torch.from_numpy(np.sort(self._random.choice(count, size, replace=False))).to(self.device)
-            loss, gain = stage.loss(self.field, batch)
-            self.gain_p[stage.rows[batch].cpu().numpy()] = gain.cpu().numpy()
+            found = stage.loss(self.field, batch)
+            loss = found.loss
+            self.gain_p[stage.rows[batch].cpu().numpy()] = found.gain.cpu().numpy()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
+        if isinstance(stage, WaveStage) and self._stage_steps >= TURN_FROM and self._stage_steps % TURN_EVERY == 0:
+            self._turn_leds(stage, batch, found)
         self._steps += 1
         self._stage_steps += 1
         figure = float(loss.detach().exp())
@@ -279,6 +291,22 @@ class Fit:
                 self._finish_stage()
         self._state = replace(self._state, loss=figure, held_out_error=held_out, converged=converged)
         return self._state
+
+    def _turn_leds(self, stage: WaveStage, batch: Tensor, found: WaveLoss) -> None:
+        """Refine the directions of a batch's LEDs; where several are lit at once they stay."""
+        lit_pl = self._brightness_pl > 0
+        alone_p = lit_pl.sum(1) == 1
+        if not bool(alone_p[stage.rows].all()):
+            return
+        led_p = lit_pl.to(torch.int64).argmax(1)
+        led = led_p[stage.rows[batch]]
+        bright = self._board_na_l2[led].norm(dim=1) < self.setup.optics.objective_na
+        turned = refined(stage, found, led, self._board_na_l2)
+        self.led_na_l2[led[bright]] = turned[bright]
+        self._turned[led[bright]] = True
+        held = led_p[self._test_rows]
+        self.led_na_l2[held] = following(self._board_na_l2, self.led_na_l2, self._turned.nonzero()[:, 0], held)
+        stage.turn_leds(self.led_na_l2)
 
     def _finish_stage(self) -> None:
         """Go on to the next stage; where `auto` has not yet found which, find it."""
@@ -300,7 +328,7 @@ class Fit:
         assert self.field is not None
         setup = self.setup
         wave = WaveStage(
-            setup.grid, setup.pad, setup.optics, self._led_na_l2, self._brightness_pl, setup.wave_model, None,
+            setup.grid, setup.pad, setup.optics, self.led_na_l2, self._brightness_pl, setup.wave_model, None,
             self.device, self._pulse,
         )  # fmt: skip
         linear = self._linear
@@ -325,10 +353,14 @@ class Fit:
         if len(self._test_rows) == 0:
             return None
         assert self.field is not None
-        judge = self._stages[self._to_do[0]] if self._to_do[0] == "wave" else self._linear
-        judge.mean_is_one = self._mean_is_one
-        predicted = judge.predict(self.field, self._test_rows)
+        predicted = self._final_stage().predict(self.field, self._test_rows)
         return contrast_error(predicted.cpu().numpy(), self._test_pyx.cpu().numpy())
+
+    def _final_stage(self) -> Stage:
+        """The stage whose predictions count: that of waves once it is under way, else the linear one of all pixels."""
+        stage = self._stages["wave"] if self._to_do[0] == "wave" else self._linear
+        stage.mean_is_one = self._mean_is_one
+        return stage
 
     def _stage_suffices(self, held_out: float | None, time_used: float) -> bool:
         """Whether a stage that is not the last has told the field what it can."""
@@ -349,7 +381,7 @@ class Fit:
             self._since_best += 1
         if self._best is None or error < self._best.error:
             parameters = [p.detach().clone() for p in self.field.parameters()]
-            self._best = Best(error, loss, parameters, self.gain_p.copy())
+            self._best = Best(error, loss, parameters, self.gain_p.copy(), self.led_na_l2.clone())
         if self._since_best >= PATIENCE:
             self._since_best = 0
             self._plateau_factor *= RATE_DROP
@@ -369,8 +401,25 @@ class Fit:
         best = self._best
         for parameter, value in zip(self.field.parameters(), best.parameters, strict=True):
             parameter.copy_(value)
-        self.gain_p = best.gain_p
+        self.gain_p, self.led_na_l2 = best.gain_p, best.led_na_l2
         return best.error if len(self._test_rows) else None, best.loss
+
+    @torch.no_grad()
+    def assess(self) -> Assessment:
+        """Tell how far the field is to be trusted; see `recon.assessment`."""
+        assert self.field is not None
+        linear = self._linear
+        rows, measured = self._test_rows, self._test_pyx
+        if len(rows) == 0:
+            rows, measured = linear.rows[:COMPARED_PATTERNS], linear.images_pyx[:COMPARED_PATTERNS]
+        predicted = self._final_stage().predict(self.field, rows)
+        gain_p = torch.as_tensor(self.gain_p, dtype=torch.float32, device=self.device)[linear.rows].nan_to_num(1.0)
+        grid = replace(linear.grid, shape_zyx=(linear.grid.shape_zyx[0], *self.setup.image_shape))
+        return assess(
+            linear.crop(linear.volume(self.field)[0]), grid, self.setup.optics,
+            linear.images_pyx / gain_p[:, None, None], self._brightness_pl[linear.rows], self.led_na_l2,
+            predicted, measured, self._pulse,
+        )  # fmt: skip
 
     def led_gain_l(self) -> NDArray[np.float64]:
         """Brightness of each LED that was lit alone, (L,); NaN for the others."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import Calibration, Capture, CaptureHeader, Optics
+    from recon.assessment import Assessment
     from recon.messages import Event, FitSettings
     from recon.tiled import TiledReconstruction
     from recon.tiles import TiledField
@@ -147,6 +148,7 @@ class Reconstruction:
         self._seconds = 0.0
         self._sha256 = ""
         self._held_out_error: float | None = None
+        self._assessment: Assessment | None = None
 
     # --- input --------------------------------------------------------------------------------------------------------
 
@@ -277,6 +279,11 @@ class Reconstruction:
         if kept is not None:
             self._held_out_error, self._last_loss = kept
         self._reason = reason
+        self._emit(messages.Phase(self.run, "assessing", "resolution and uncertainty"))
+        try:
+            self._assessment = self._fit.assess()
+        except RuntimeError as error:  # what is told about a field must not cost the field
+            self._notify(f"Resolution and uncertainty could not be found: {error}")
         self._seconds = time.monotonic() - self._started_s
         self.state = State.FINISHED
         assert self._fit.field is not None
@@ -315,12 +322,12 @@ class Reconstruction:
             seed=self.settings.seed,
             capture_name=Path(self.capture_path).name if self.capture_path else self._capture_name,
             capture_sha256=self._sha256,
-            led_na_l2=setup.led_na_l2,
+            led_na_l2=self._fit.led_na_l2.cpu().numpy(),
             pattern_gain_p=self._fit.gain_p,
             led_gain_l=self._fit.led_gain_l(),
             versions=program_versions(),
         )
-        return Field(self._fit.field, setup.grid, setup.optics, history, setup.pad)
+        return Field(self._fit.field, setup.grid, setup.optics, history, setup.pad, self._assessment)
 
 
 def field_ready(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from acquisition.capture import Optics
+    from recon.assessment import Assessment
     from recon.field import NeuralField
     from recon.grid import VolumeGrid
 
@@ -236,6 +237,7 @@ class Field(Box):
     optics: Optics
     history: History
     pad: int = 0
+    assessment: Assessment | None = None
 
     @property
     def bounds(self) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ finest grid of features takes no part in a coarse stage: it would be sampled too
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from recon.grid import VolumeGrid
     from recon.spline_axes import Sampling
 
-TV_WEIGHT = 20.0
+TV_WEIGHT = 30.0
 """Weight of total variation and of kappa, in units in which it needs no tuning: see `recon.fit`."""
 
 SMALLEST_COARSE_SIDE = 64
@@ -104,7 +104,7 @@ class Stage:
     ) -> None:
         self.grid, self.pad, self.levels = grid, pad, levels
         self.model: ForwardModel = build_model(model_name, grid, optics, led_na_l2, device)
-        self.device = device
+        self.optics, self.device = optics, device
         self._brightness_pl = brightness_pl
         self._pulse = pulse
         self._sampling: Sampling | None = None
@@ -164,7 +164,7 @@ class LinearStage(Stage):
         pulse: Callable[[], None],
     ) -> None:
         super().__init__(grid, pad, optics, led_na_l2, brightness_pl, "born", levels, device, pulse)
-        self._optics, self._led_na_l2 = optics, led_na_l2
+        self._led_na_l2 = led_na_l2
         self.equations: Equations | None = None
 
     def set_images(self, rows: Tensor, images_pyx: Tensor, mean_is_one: bool) -> None:
@@ -172,7 +172,7 @@ class LinearStage(Stage):
         super().set_images(rows, images_pyx, mean_is_one)
         brightness_pl = self._brightness_pl[rows]
         share_pl = brightness_pl / brightness_pl.sum(1, keepdim=True)
-        self.normal = BornNormal(self.grid, self._optics, self._led_na_l2, share_pl, self._pulse)
+        self.normal = BornNormal(self.grid, self.optics, self._led_na_l2, share_pl, self._pulse)
         self.equations = None
 
     def first_equations(self) -> Equations:
@@ -214,24 +214,44 @@ class LinearStage(Stage):
         return quadratic + self._offset + self.penalty(field, dn_kappa)
 
 
+@dataclass(frozen=True, eq=False)
+class WaveLoss:
+    """What a wave stage finds for a batch of images.
+
+    Attributes
+    ----------
+    loss
+        Scalar, differentiable in the field.
+    gain
+        Brightness of each image that fits best, (B,).
+    dn_kappa, predicted, measured
+        The volume (2, Z, H, W) and the images (B, H, W), without gradient.
+    """
+
+    loss: Tensor
+    gain: Tensor
+    dn_kappa: Tensor
+    predicted: Tensor
+    measured: Tensor
+
+
 class WaveStage(Stage):
     """A batch of images at a time through a multi-slice model."""
 
-    def loss(self, field: NeuralField, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Objective of a batch of the images.
-
-        Returns
-        -------
-        loss, gain
-            Scalar, differentiable in the field; brightness of each image that fits best, (B,).
-        """
+    def loss(self, field: NeuralField, batch: Tensor) -> WaveLoss:
+        """Objective of a batch of the images, numbers (B,) among those of this stage."""
         dn_kappa = self.volume(field)
         index_zyx = torch.complex(dn_kappa[0], dn_kappa[1])
         predicted = self.crop(pattern_images(self.model, index_zyx, self._brightness_pl[self.rows[batch]]))
         measured = self.images_pyx[batch]
         gain = best_gain(predicted.detach(), measured)
         error = (predicted * gain[:, None, None] - measured).square().mean((1, 2)).log().mean()
-        return error + self.penalty(field, dn_kappa), gain
+        loss = error + self.penalty(field, dn_kappa)
+        return WaveLoss(loss, gain, dn_kappa.detach(), predicted.detach(), measured)
+
+    def turn_leds(self, led_na_l2: Tensor) -> None:
+        """Go on with other directions of the LEDs, (L, 2)."""
+        self.model = build_model(self.model.name, self.grid, self.optics, led_na_l2, self.device)
 
 
 def _finest_pixel_um(field: NeuralField) -> float:

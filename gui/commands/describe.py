@@ -103,11 +103,9 @@ def _capture(file: Path) -> dict[str, Any]:
 
 def _field(file: Path) -> dict[str, Any]:
     from recon import load_field
-    from recon.assessment import read_assessment
 
     field = load_field(file)
-    with h5py.File(file, "r", locking=False) as opened:
-        assessment = read_assessment(opened)
+    assessment = getattr(field, "assessment", None)  # a tiled field has one for each tile
     history = field.history
     lower, upper = field.bounds
     return {

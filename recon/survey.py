@@ -15,8 +15,8 @@ import torch
 from acquisition.capture import read_capture
 from acquisition.errors import OperatorError
 from recon.grid import choose_grid, pad_pixels
-from recon.illumination import from_rims, nominal, stored
-from recon.measurement import Measurement, choose_held_out
+from recon.illumination import from_rims, held_out_by_profile, nominal, stored
+from recon.measurement import Measurement
 from recon.prepare import depths_um
 from recon.reconstruct import choose_device
 from recon.tiles import Tiling, central_window, lay_axis, led_na_from
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 CPU_SIDE = 768
 """Largest tile without a GPU, in pixels."""
-BYTES_PER_VOXEL, BYTES_PER_IMAGE_PIXEL = 160, 40
-"""What a fit takes on a GPU."""
+BYTES_PER_VOXEL, BYTES_PER_IMAGE_PIXEL = 200, 40
+"""What a fit may take; 105 to 130 for a voxel were seen with the linear model, so that `WHOLE_UP_TO` fits as well."""
 WHOLE_UP_TO = 1.5
 """Images of so many times the pixels of the largest tile are not cut up."""
 SMALLEST_SIDE = 48
@@ -44,7 +44,7 @@ CENTRE_SIDE = 1024
 SURVEYED_PATTERNS = 4
 """So many images tell the contrast of a tile."""
 EMPTY_BELOW = 0.05
-"""A tile has nothing in it where its images vary by less than this share of the camera noise's variance beside it."""
+"""A tile has nothing in it where its images vary, beside the camera's noise, by less than this share of its variance."""
 
 
 def tile_side(header: CaptureHeader, settings: FitSettings) -> int | None:
@@ -132,12 +132,12 @@ def survey_capture(
     """
     available = np.unique(glance.pattern_n).astype(np.int64)
     light = nominal(header)
-    choose_held_out(np.intersect1d(light.bright_field(header.patterns_pl), available), (), len(header.patterns_pl))
+    by_profile = held_out_by_profile(header, available, settings.hold_out)
     if glance.calibration is not None:
         light = stored(header, glance.calibration)
     else:
         centre = read_capture(glance.path, central_window(header.image_shape, CENTRE_SIDE))
-        light = from_rims(header, normalised(centre, light), notify)
+        light = from_rims(header, normalised(centre, light), notify, by_profile)
         del centre
     scale = 1.0 if light.pose is None else light.pose.distance_scale
     height_mm_l = header.led_position_mm_l3[:, 2] * scale
@@ -154,7 +154,7 @@ def survey_capture(
     for tile in range(count):
         seen_l2 = led_na_from(tiling.centre_um(tile, header.optics.pixel_um), light.led_na_l2, height_mm_l)
         bright = np.intersect1d(bright, replace(light, led_na_l2=seen_l2).bright_field(header.patterns_pl))
-    held_out = choose_held_out(bright, settings.hold_out, len(header.patterns_pl)).tolist()
+    held_out = np.intersect1d(by_profile, bright).tolist()
     dropped = sorted(set(settings.hold_out) - set(held_out))
     if dropped:
         notify(f"Patterns {', '.join(map(str, dropped))} cannot be held out: they are not part of this fit.")

@@ -44,7 +44,7 @@ CENTRE_SIDE = 1024
 SURVEYED_PATTERNS = 4
 """So many images tell the contrast of a tile."""
 EMPTY_BELOW = 0.05
-"""A tile has nothing in it where its images vary, beside the camera's noise, by less than this share of its variance."""
+"""A tile has nothing in it where its images vary, noise taken off, by less than this share of the noise's variance."""
 
 
 def tile_side(header: CaptureHeader, settings: FitSettings) -> int | None:

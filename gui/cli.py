@@ -226,8 +226,11 @@ def reconstruct(
         typer.Option("--output", "-o", help="Field file to write; else NAME.field.h5 in this folder.", metavar="FIELD"),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="Forward model: born (weak scattering) or ssnp (strong scattering, slower).")
-    ] = "born",
+        str,
+        typer.Option(
+            help="Forward model: auto (as the sample scatters), born (weak scattering, quickest), beam or ssnp (strong)."
+        ),
+    ] = "auto",
     max_seconds: Seconds = 300.0,
     device: Device = "auto",
     hold_out: Annotated[

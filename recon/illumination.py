@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acquisition.calibrate import BoardPose, fit_pose
+from recon.measurement import choose_held_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,10 +83,24 @@ def from_pose(header: CaptureHeader, pose: BoardPose, origin: str) -> Illuminati
     return Illumination(led_na_l2, replace(header.optics, objective_na=pose.objective_na), origin, pose)
 
 
-def from_rims(header: CaptureHeader, images: Images, notify: Callable[[str], None]) -> Illumination:
-    """Directions as the images' spectra show them; nominal, with the reason told, where these cannot be trusted."""
-    counts_pyx = images.intensity_pyx * images.level_p[:, None, None]
-    patterns_pl = header.patterns_pl[images.pattern_p]
+def held_out_by_profile(
+    header: CaptureHeader, available: NDArray[np.integer], wanted: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Which of the patterns `available` no fit sees, that of the board included: chosen before the light is known."""
+    bright_field = np.intersect1d(nominal(header).bright_field(header.patterns_pl), available)
+    return choose_held_out(bright_field, wanted, len(header.patterns_pl))
+
+
+def from_rims(
+    header: CaptureHeader, images: Images, notify: Callable[[str], None], held_out: NDArray[np.int64] | None = None
+) -> Illumination:
+    """Directions as the spectra of all images but those held out show them.
+
+    Nominal ones, with the reason told, where these cannot be trusted.
+    """
+    seen_p = np.isin(images.pattern_p, [] if held_out is None else held_out, invert=True)
+    counts_pyx = images.intensity_pyx[seen_p] * images.level_p[seen_p, None, None]
+    patterns_pl = header.patterns_pl[images.pattern_p[seen_p]]
     fit = fit_pose(counts_pyx, patterns_pl, header.led_position_mm_l3, header.led_na_l2, header.optics)
     pose = fit.pose
     if not fit.trusted:

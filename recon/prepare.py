@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.errors import OperatorError
 from recon.fit import Setup
 from recon.grid import choose_grid, default_depths_um, pad_pixels
-from recon.measurement import choose_held_out
+from recon.illumination import held_out_by_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ WAVE_MODEL = "beam"
 
 BLOCK = 4
 """Pixels along a side of a block."""
+
+LEAST_FITTED = 2
 
 RIM_SHARE = 0.5
 """The volume reaches beyond the images where their rims have this share of the contrast of the whole."""
@@ -54,7 +57,13 @@ def prepare(
     dark: NDArray[np.int64] = np.array([], np.int64)
     if settings.model != "born":
         dark = np.intersect1d(light.dark_field(header.patterns_pl), images.pattern_p)
-    held_out = choose_held_out(bright, settings.hold_out, len(header.patterns_pl))
+    held_out = np.intersect1d(held_out_by_profile(header, images.pattern_p, settings.hold_out), bright)
+    if len(bright) - len(held_out) < LEAST_FITTED:
+        raise OperatorError(
+            f"{len(bright)} images of bright-field LEDs with {len(held_out)} held out leave too few to fit;"
+            f" {LEAST_FITTED} is the least.",
+            "Check the profile's LED positions and the objective's NA, or capture more bright-field LEDs.",
+        )
     left_out = len(images.pattern_p) - len(bright) - len(dark)
     if left_out:
         notify(

@@ -29,8 +29,8 @@ from recon.field import no_pulse
 from recon.field_file import program_versions
 from recon.fit import Fit
 from recon.grid import axial_period_um, choose_grid, inner_bounds_um, lateral_period_um
-from recon.illumination import from_rims, nominal, stored
-from recon.measurement import Measurement, choose_held_out
+from recon.illumination import from_rims, held_out_by_profile, nominal, stored
+from recon.measurement import Measurement
 from recon.prepare import depths_um, prepare
 from recon.quality import value_range
 from recon.result import Field, History
@@ -125,8 +125,8 @@ class Reconstruction:
         # What cannot work is told before the first frame; the light may turn out otherwise than the profile has it.
         choose_grid(header.image_shape, header.optics, depths_um(header, header.optics, settings))
         expected = np.arange(len(header.patterns_pl)) if available is None else np.unique(available)
+        held_out_by_profile(header, expected, settings.hold_out)
         bright_field = np.intersect1d(nominal(header).bright_field(header.patterns_pl), expected)
-        choose_held_out(bright_field, settings.hold_out, len(header.patterns_pl))
         self._first_volume_patterns = min(FIRST_VOLUME_PATTERNS, len(bright_field))
         self._measurement = Measurement(header, dark_yx, background_pyx)
         self._light = nominal(header) if calibration is None else stored(header, calibration)
@@ -220,7 +220,8 @@ class Reconstruction:
                 )
             if not self._calibrated:
                 self._emit(messages.Phase(self.run, "calibrating", "where the LEDs are, from the images' spectra"))
-                self._light = from_rims(self._header, images, self._notify)
+                held_out = held_out_by_profile(self._header, images.pattern_p, self.settings.hold_out)
+                self._light = from_rims(self._header, images, self._notify, held_out)
                 self._calibrated = True
         try:
             # While frames still come, only the linear model is quick enough to follow.

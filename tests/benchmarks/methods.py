@@ -101,7 +101,7 @@ METHODS: dict[str, Entry] = {
     "field-ssnp": Entry(fieldscope, {"model": "ssnp"}, note="Fieldscope, SSNP"),
     "field-auto": Entry(fieldscope, {"model": "auto"}, note="Fieldscope, model chosen by itself"),
 }
-DEFAULT_METHODS = tuple(name for name in METHODS if name != "field-auto")
+DEFAULT_METHODS = tuple(METHODS)
 
 
 def is_own(name: str) -> bool:

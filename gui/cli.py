@@ -228,7 +228,7 @@ def reconstruct(
     model: Annotated[
         str,
         typer.Option(
-            help="Forward model: auto (as the sample scatters), born (weak scattering, quickest), beam or ssnp (strong)."
+            help="Forward model: auto (as the sample scatters), born (weak scattering), beam or ssnp (strong)."
         ),
     ] = "auto",
     max_seconds: Seconds = 300.0,

@@ -246,7 +246,10 @@ def _read_tiles(file: h5py.Group, device: str | torch.device) -> TiledField:
 
 def _read_network(file: h5py.Group, device: str | torch.device) -> Field:
     architecture = file["architecture"].attrs
-    lower, upper = architecture.get("box_um", file["bounds_um"][()]).tolist()
+    shown_um = file["bounds_um"][()]
+    if shown_um.shape != (2, 3):
+        raise ValueError(f"bounds_um has shape {shown_um.shape}, expected (2, 3)")
+    lower, upper = architecture.get("box_um", shown_um).tolist()
     config = FieldConfig(
         bounds_um=(tuple(lower), tuple(upper)),
         medium_index=float(file.attrs["medium_index"]),

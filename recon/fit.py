@@ -67,8 +67,9 @@ SMALLEST_RATE_FACTOR = 0.1
 """The fit has converged when the learning rate would fall below this factor."""
 ANNEAL_FROM = 0.7
 """Share of the time limit after which the learning rate falls steadily to its smallest."""
-NONLINEAR_SHARE = 0.3
-"""`auto` takes a wave model when it disagrees with the linear one by this share of the linear one's error."""
+NONLINEAR_SHARE, NOTICED_SHARE = 0.15, 0.15
+"""`auto` takes a wave model when it disagrees with the linear one by more than these shares of the contrast that the
+linear one predicts, and of that which it leaves unexplained."""
 COMPARED_PATTERNS = 6
 """With so many patterns."""
 TURN_FROM, TURN_EVERY = 8, 2
@@ -339,10 +340,11 @@ class Fit:
         linear.mean_is_one = self._mean_is_one
         disagreement = contrast_error((by_wave + (measured - by_linear)).cpu().numpy(), measured.cpu().numpy())
         error = contrast_error(by_linear.cpu().numpy(), measured.cpu().numpy())
-        falls_short = disagreement > NONLINEAR_SHARE * error
+        predicted = float((by_linear - 1.0).norm() / (measured - 1.0).norm())
+        falls_short = disagreement > NONLINEAR_SHARE * predicted and disagreement > NOTICED_SHARE * error
         self._notify(
-            f"The linear model leaves {error:.0%} of the contrast unexplained and differs from {setup.wave_model} by"
-            f" {disagreement:.0%} on this sample: "
+            f"Scattering is {'strong' if falls_short else 'weak'}: the linear model leaves {error:.0%} of the contrast"
+            f" unexplained, and the {setup.wave_model} model differs from it by {disagreement:.0%} of the contrast: "
             + (f"going on with {setup.wave_model}." if falls_short else "the linear model suffices.")
         )
         return falls_short

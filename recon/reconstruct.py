@@ -212,7 +212,6 @@ class Reconstruction:
         images = self._measurement.images()
         self._patterns_in_fit, self._frames_in_fit = len(images.pattern_p), images.frames
         if self._complete:
-            self._final = True
             if len(images.pattern_p) == 0:
                 raise OperatorError(
                     "The capture has no frame with light in it.",
@@ -236,7 +235,7 @@ class Reconstruction:
         fit = Fit(setup, self.device, self.settings.seed, self._pulse, self._notify)
         fit.set_images(images)
         index_zyx = fit.first_volume()
-        self._fit = fit
+        self._fit, self._final = fit, self._complete
         self._changes += 1
         self.state = State.FITTING
         self._stage = ""

@@ -139,10 +139,10 @@ def test_contrast_at_any_edge_reaches_the_rim(corner):
     assert not reaches_rim(INNER[None].astype(np.float32))
 
 
-def test_the_rim_of_small_images_is_one_pixel_at_least():
+def test_the_rim_of_small_images_is_one_block_at_least():
     assert lateral_period_um(SHORT_WAVES) > SHORT_WAVES.pixel_um
-    small = np.ones((2, 9, 9), np.float32)
-    small[:, 4, 4] = 1.5
+    small = np.ones((2, 36, 36), np.float32)
+    small[:, 16:20, 16:20] = 1.5
     assert not reaches_rim(small)
-    small[:, 0, 4] = 1.5
+    small[:, :4, 16:20] = 1.5
     assert reaches_rim(small)

@@ -300,7 +300,9 @@ def check_changeable(path: Path) -> None:
         status = reader.get("entry/status")[0].decode()
     if status == "running" or path.suffix == ".part":
         raise CaptureError(
-            f"The scan of {path} still runs or was interrupted.", "Wait for its end, or recover it first."
+            f"The scan of {path} still runs or was interrupted.",
+            "Wait for its end. `fieldscope reconstruct` takes an interrupted scan as it is and finds the board by"
+            " itself.",
         )
     if (
         not path.stat().st_mode & 0o222

@@ -22,8 +22,8 @@ DEVICES = {"auto": "best device", "cpu": "CPU", "cuda": "GPU (CUDA)"}
 MODELS: dict[ModelName, str] = {
     "auto": "Automatic: as the sample scatters",
     "born": "Weak scattering (Born)",
-    "beam": "Strong scattering, low NA (beam propagation)",
-    "ssnp": "Strong scattering (SSNP)",
+    "beam": "Strong scattering (beam propagation, quicker)",
+    "ssnp": "Strong scattering (SSNP, slower)",
 }
 
 
@@ -69,7 +69,9 @@ class FitPanel(Section):
         self.model = QComboBox()
         self.model.setObjectName("model")
         self.model.setAccessibleName("Model of the light in the sample")
-        self.model.setToolTip("SSNP for cells with Δn above about 0.01: light scatters more than once; slower")
+        self.model.setToolTip(
+            "Strong scattering: cells with Δn above about 0.01, in which light scatters more than once"
+        )
         for model, text in MODELS.items():
             self.model.addItem(text, model)
         settings = QGridLayout()

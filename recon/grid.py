@@ -26,9 +26,6 @@ PLANES_PER_AXIAL_PERIOD = 4.0
 RESONANCE_MARGIN = 0.12
 """How far, in half waves, the angles of the cone may come from the middle between two resonances."""
 
-MORE_PAD = 40
-"""Pixels of padding that quick Fourier transforms are worth; some sides never come to any."""
-
 MIN_PLANES = 5
 MAX_PLANES = 512
 
@@ -167,14 +164,17 @@ def linear_grid(grid: VolumeGrid, optics: Optics) -> VolumeGrid:
 def pad_pixels(image_shape: tuple[int, int], optics: Optics, z_um: tuple[float, float]) -> int:
     """By how many pixels on each side the volume reaches beyond the images, so that light from there finds a place.
 
-    That is as far as the steepest light of the objective's cone goes sideways on the way to focus, but no more than a
-    quarter of the images; a multiple of four, with sides that transform quickly where a little more gives such.
+    That is as far as the steepest light of the objective's cone goes sideways on the way to focus, but no farther than
+    a quarter of the images' shorter side; rounded up to a multiple of four, and about a quarter more where that gives
+    sides that transform quickly. Images mirrored at their rims fill the padding: it is always narrower than they.
     """
     steepest = optics.objective_na / optics.medium_index
     reach_um = max(abs(z) for z in z_um) * steepest / math.sqrt(1.0 - steepest**2)
     wanted = min(reach_um / optics.pixel_um, min(image_shape) / 4)
-    least = 4 * math.ceil(wanted / 4)
-    for pad in range(least, least + MORE_PAD, 4):
+    most = max(0, (min(image_shape) - 2) // 4 * 4)
+    least = min(4 * math.ceil(wanted / 4), most)
+    more = 4 * math.ceil(least / 16)
+    for pad in range(least, min(least + more, most) + 1, 4):
         if all(_transforms_quickly(side + 2 * pad) for side in image_shape):
             return pad
     return least

@@ -8,7 +8,6 @@ stay.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from acquisition.capture import Calibration, CaptureHeader, Optics
     from recon.measurement import Images
-
-log = logging.getLogger(__name__)
 
 RIM_NA = 0.01
 """LEDs beyond the edge of the aperture by less than this share of its NA may still be bright field in part."""

@@ -264,7 +264,8 @@ class TiledReconstruction:
         self._reason = reason
         self._seconds = time.monotonic() - self._started_s
         self.state = State.FINISHED
-        self._sha256 = sha256_of(self.capture_path)
+        if Path(self.capture_path).is_file():  # one that was moved meanwhile must not cost the field
+            self._sha256 = sha256_of(self.capture_path)
         field = self.field()
         self._emit(messages.Phase(self.run, "finished", reason))
         self._emit(
@@ -319,7 +320,7 @@ class TiledReconstruction:
         if text in self._told:  # what one tile told, the others need not say again
             return
         self._told.add(text)
-        log.warning("%s%s", before, text)
+        log.info("%s%s", before, text)  # whoever runs this is told by the event
         self._emit(messages.Notice(self.run, before + text))
 
     # --- output -------------------------------------------------------------------------------------------------------

@@ -132,11 +132,15 @@ def _field(file: Path) -> dict[str, Any]:
 
 
 def _assessed(assessment: Assessment) -> dict[str, Any]:
-    """Resolution, the missing cone and the typical error; None where two halves of the LEDs agree on nothing."""
+    """Resolution, the missing cone and the typical error; None where two halves of the LEDs agree on nothing.
+
+    Where the halves agree up to the limit of light or sampling, the figure is that limit rather than a measured one.
+    """
     figures = assessment.figures
     resolution = {"lateral": figures.lateral_um, "axial": figures.axial_um}
     return {
         "resolution_um": {name: round(um, 3) if math.isfinite(um) else None for name, um in resolution.items()},
+        "resolution_at_limit": {"lateral": figures.lateral_at_limit, "axial": figures.axial_at_limit},
         "unseen_share_of_frequencies": round(figures.missing_share, 3),
         "typical_uncertainty": assessment.uncertainty.typical,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from acquisition.capture import Calibration, read_capture
 from acquisition.errors import OperatorError
 from recon.messages import FitSettings
 from recon.reconstruct import Reconstruction
-from recon.result import Field
 from tests.benchmarks.trajectory import Snapshot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recon.result import Field
     from tests.benchmarks.problem import Problem
     from tests.benchmarks.trajectory import Method
 
@@ -60,7 +61,7 @@ def snapshot_of_field(problem: Problem, field: Field) -> Snapshot:
     note = {"steps": field.history.steps, "model": field.history.forward_model, "reason": field.history.reason}
 
     def kept() -> Field:
-        return Field(network.to(problem.device), field.grid, field.optics, field.history)
+        return replace(field, network=network.to(problem.device))
 
     return Snapshot(
         lambda z_um: dn_on(kept(), problem.header.image_shape, z_um), lambda: held_out(problem, kept()), note

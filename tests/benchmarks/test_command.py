@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,15 +12,19 @@ import torch
 
 from acquisition.capture import Truth
 from recon.forward.born import BornModel
+from recon.grid import choose_grid
+from recon.result import Field
 from tests.benchmarks import reconstruction
 from tests.benchmarks.baselines.linear_tv import gradient, gradient_adjoint, linear_tv
 from tests.benchmarks.baselines.normal import build_normal_equations
 from tests.benchmarks.beads import bead_report
 from tests.benchmarks.costs import field_costs, model_costs
+from tests.benchmarks.fieldscope import snapshot_of_field
 from tests.benchmarks.methods import DEFAULT_METHODS
 from tests.benchmarks.problem import load_problem
 from tests.benchmarks.synthetic import Size, write_synthetic
 from tests.benchmarks.trajectory import Snapshot, record, seconds_to
+from tests.recon.fields import HISTORY, rough_network
 
 SIZE = Size(48, 48, 7, 9)
 
@@ -54,6 +59,19 @@ def test_held_out_images_are_seen_by_no_method(problem):
     assert len(problem.held_out_p) > 0
     assert not set(problem.held_out_p) & set(problem.rows_p)
     assert len(problem.images_pyx) + len(problem.held_out_pyx) == SIZE.leds
+
+
+def test_snapshots_of_a_padded_field_show_what_the_images_do(problem):
+    pad, header = 4, problem.header
+    grid = choose_grid(header.image_shape, header.optics, problem.depths_um, pad=pad)
+    history = replace(HISTORY, led_na_l2=header.led_na_l2)
+    field = Field(rough_network(grid=grid).requires_grad_(False), grid, header.optics, history, pad)
+    snapshot = snapshot_of_field(problem, field)
+    images = snapshot.held_out()
+    assert images.shape == (len(problem.held_out_p), *header.image_shape)
+    led = header.patterns_pl[problem.held_out_p[0]].argmax()
+    assert np.array_equal(images[0], field.intensity(header.led_na_l2[led]))
+    assert snapshot.dn_on(grid.z_um[:2]).shape == (2, *header.image_shape)
 
 
 def test_normal_equations_are_those_of_the_born_model(problem):

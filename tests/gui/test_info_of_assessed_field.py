@@ -31,6 +31,7 @@ def test_resolution_and_uncertainty_are_told(path, axial_um, shown):
         write_assessment(file, assessment(axial_um))
     told = describe(path)
     assert told["resolution_um"] == {"lateral": 0.457, "axial": shown}
+    assert told["resolution_at_limit"] == {"lateral": False, "axial": True}
     assert told["unseen_share_of_frequencies"] == 0.887
     assert told["typical_uncertainty"] == 0.0042
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from acquisition.errors import OperatorError
@@ -96,29 +97,37 @@ def test_the_linear_model_takes_far_fewer_planes_where_waves_need_many():
 
 # --- beyond the images ------------------------------------------------------------------------------------------------
 
-SIDES = st.integers(16, 600)
+SIDES = st.integers(2, 600)
 DEPTHS = st.tuples(st.floats(-60, -0.5), st.floats(0.5, 60))
 
 
 @given(st.tuples(SIDES, SIDES), DEPTHS)
+@example((12, 31), (-6.0, 6.0))
+@example((66, 66), (-60.0, 60.0))
 def test_the_margin_holds_the_steepest_light_or_a_quarter_of_the_images(shape, depths):
     pad = pad_pixels(shape, SHORT_WAVES, depths)
     sine = SHORT_WAVES.objective_na / SHORT_WAVES.medium_index
     reach = max(-depths[0], depths[1]) * np.tan(np.arcsin(sine)) / SHORT_WAVES.pixel_um
     wanted = min(reach, min(shape) / 4)
     assert pad % 4 == 0
-    assert wanted - 1e-6 <= pad <= wanted + 40
+    assert pad < max(1, min(shape) - 1)  # images can be mirrored no farther, nor can those of half the size
+    if min(shape) >= 6:
+        assert wanted - 1e-6 <= pad <= 1.25 * wanted + 9
+    torch.nn.functional.pad(torch.ones(1, *shape), (pad,) * 4, mode="reflect")
 
 
-@given(st.integers(2, 128), DEPTHS)
-def test_sides_with_a_margin_transform_quickly(eighths, depths):
-    """Of square images whose sides are multiples of eight; others may have no such margin at all."""
+@given(st.integers(2, 64), DEPTHS)
+def test_sides_with_a_margin_transform_quickly_if_a_quarter_more_suffices(eighths, depths):
     side = 8 * eighths
-    side += 2 * pad_pixels((side, side), SHORT_WAVES, depths)
-    for factor in (2, 3, 5, 7, 11):
+    pad = pad_pixels((side, side), SHORT_WAVES, depths)
+    assert quick(side + 2 * pad) or not any(quick(side + 2 * more) for more in range(pad, int(1.2 * pad), 4))
+
+
+def quick(side):
+    for factor in (2, 3, 5):
         while side % factor == 0:
             side //= factor
-    assert side == 1
+    return side in (1, 7, 11)
 
 
 @pytest.mark.parametrize("shape", [(101, 103), (94, 250), (17, 64)])

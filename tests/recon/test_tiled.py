@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import weakref
 from dataclasses import replace
 
@@ -179,6 +180,18 @@ def test_the_operator_may_end_it_between_tiles(large_capture, tmp_path):
     assert sum(tile is None for tile in field.tiles) == 3
     write_field(tmp_path / "a.field.h5", field)
     assert sum(tile is None for tile in load_field(tmp_path / "a.field.h5").tiles) == 3
+
+
+def test_a_capture_that_was_moved_meanwhile_does_not_cost_the_field(large_capture, tmp_path):
+    path = tmp_path / "moving.h5"
+    shutil.copy(large_capture, path)
+    run = start_stored(1, str(path), IN_TILES, lambda event: None)
+    while not run.has_field:
+        run.advance()
+    path.rename(tmp_path / "moved.h5")
+    run.finish("enough")
+    history = run.field().history
+    assert (history.reason, history.capture_name, history.capture_sha256) == ("enough", "moving.h5", "")
 
 
 def test_a_survey_broken_off_is_made_again(large_capture):

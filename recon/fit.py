@@ -52,6 +52,8 @@ LEARNING_RATE = 0.02
 EVALUATE_EVERY = 5
 FIRST_REFRESH = 8
 """Steps of a linear stage until its weights are set anew; the interval doubles each time."""
+LEAST_STEPS = 10
+"""Of each stage, however short the time: before, nothing can be told from it."""
 STEPS_WITHOUT_JUDGE = 25
 """Steps of each stage but the last, where nothing is held out."""
 STAGE_TIME = {"coarse": 0.15, "linear": 0.4}
@@ -163,8 +165,6 @@ class Fit:
         self.device = device
         self.gain_p = np.full(len(setup.patterns_pl), np.nan)
         self.field: NeuralField | None = None
-        self.model = "born" if setup.model == "auto" else setup.model
-        """The forward model of the last stage, as far as it is known."""
         self._random = np.random.default_rng(seed)
         self._seed, self._pulse, self._notify = seed, pulse, notify
         self._brightness_pl = torch.as_tensor(setup.patterns_pl, dtype=torch.float32, device=device)
@@ -186,7 +186,16 @@ class Fit:
         setup = self.setup
         frame = setup.optics, self.led_na_l2, self._brightness_pl
         self._stages["wave"] = WaveStage(setup.grid, setup.pad, *frame, model, None, self.device, self._pulse)
-        self.model = model
+
+    @property
+    def stage_model(self) -> str:
+        """Forward model of the stage under way."""
+        return self._stages[self._to_do[0]].model.name
+
+    @property
+    def model(self) -> str:
+        """Forward model that the field as it is was fitted through: that of a stage counts from its first step on."""
+        return self._final_stage().model.name
 
     def set_images(self, images: Images) -> None:
         """Take the images measured so far, in place of those taken before."""
@@ -284,12 +293,13 @@ class Fit:
         figure = float(loss.detach().exp())
         converged = False
         held_out = self._state.held_out_error
-        if self._stage_steps % EVALUATE_EVERY == 0 or self._steps == 1:
+        if self._stage_steps % EVALUATE_EVERY == 0 or self._stage_steps == 1:
             held_out = self.held_out_error()
             if self._decided and len(self._to_do) == 1:
                 converged = self._judge(figure if held_out is None else held_out, figure)
             elif self._stage_suffices(held_out, time_used):
                 self._finish_stage()
+                held_out = None  # what the next stage has to improve on is its own
         self._state = replace(self._state, loss=figure, held_out_error=held_out, converged=converged)
         return self._state
 
@@ -305,8 +315,8 @@ class Fit:
         turned = refined(stage, found, led, self._board_na_l2)
         self.led_na_l2[led[bright]] = turned[bright]
         self._turned[led[bright]] = True
-        held = led_p[self._test_rows]
-        self.led_na_l2[held] = following(self._board_na_l2, self.led_na_l2, self._turned.nonzero()[:, 0], held)
+        turned_l, others_l = self._turned.nonzero()[:, 0], (~self._turned).nonzero()[:, 0]
+        self.led_na_l2[others_l] = following(self._board_na_l2, self.led_na_l2, turned_l, others_l)
         stage.turn_leds(self.led_na_l2)
 
     def _finish_stage(self) -> None:
@@ -359,19 +369,22 @@ class Fit:
         return contrast_error(predicted.cpu().numpy(), self._test_pyx.cpu().numpy())
 
     def _final_stage(self) -> Stage:
-        """The stage whose predictions count: that of waves once it is under way, else the linear one of all pixels."""
-        stage = self._stages["wave"] if self._to_do[0] == "wave" else self._linear
+        """The stage whose predictions count: of waves from its first step on, else the linear one of all pixels."""
+        by_waves = self._to_do[0] == "wave" and self._stage_steps > 0
+        stage = self._stages["wave"] if by_waves else self._linear
         stage.mean_is_one = self._mean_is_one
         return stage
 
     def _stage_suffices(self, held_out: float | None, time_used: float) -> bool:
         """Whether a stage that is not the last has told the field what it can."""
+        if self._stage_steps < LEAST_STEPS:
+            return False
         if time_used > STAGE_TIME[self._to_do[0]]:
             return True
         before = self._state.held_out_error
         if held_out is None or before is None:
             return self._stage_steps >= STEPS_WITHOUT_JUDGE
-        return self._stage_steps > EVALUATE_EVERY and held_out > before * (1.0 - STAGE_IMPROVEMENT)
+        return held_out > before * (1.0 - STAGE_IMPROVEMENT)
 
     def _judge(self, error: float, loss: float) -> bool:
         """Note a new best, slow down on a plateau; whether the fit has converged."""
@@ -389,21 +402,30 @@ class Fit:
             self._plateau_factor *= RATE_DROP
         return self._plateau_factor < SMALLEST_RATE_FACTOR
 
+    @property
+    def has_best(self) -> bool:
+        """Whether there is a state to go back to."""
+        return self._best is not None
+
     @torch.no_grad()
-    def keep_best(self) -> tuple[float | None, float] | None:
+    def keep_best(self) -> tuple[float | None, float]:
         """Put back what predicted the held-out patterns best: parameters and gains.
 
         Returns
         -------
         held_out_error, loss
-            Of what is kept; None where nothing was evaluated yet.
+            Of what is kept: the best of the last stage, or the field as it is where that stage has not begun.
         """
-        if self.field is None or self._best is None:
-            return None
+        assert self.field is not None
+        if self._best is None:
+            return self.held_out_error(), self._state.loss
         best = self._best
         for parameter, value in zip(self.field.parameters(), best.parameters, strict=True):
             parameter.copy_(value)
         self.gain_p, self.led_na_l2 = best.gain_p, best.led_na_l2
+        stage = self._stages[self._to_do[0]]
+        if isinstance(stage, WaveStage):
+            stage.turn_leds(self.led_na_l2)
         return best.error if len(self._test_rows) else None, best.loss
 
     @torch.no_grad()

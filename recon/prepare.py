@@ -54,10 +54,15 @@ def prepare(
     """
     optics = light.optics
     bright = np.intersect1d(light.bright_field(header.patterns_pl), images.pattern_p)
+    # Rows that nobody may look at, also where they turn out to be dark field.
+    kept = np.union1d(
+        held_out_by_profile(header, images.pattern_p, settings.hold_out), np.array(settings.hold_out, np.int64)
+    )
     dark: NDArray[np.int64] = np.array([], np.int64)
     if settings.model != "born":
         dark = np.intersect1d(light.dark_field(header.patterns_pl), images.pattern_p)
-    held_out = np.intersect1d(held_out_by_profile(header, images.pattern_p, settings.hold_out), bright)
+        dark = np.setdiff1d(dark, kept)
+    held_out = np.intersect1d(kept, bright)
     if len(bright) - len(held_out) < LEAST_FITTED:
         raise OperatorError(
             f"{len(bright)} images of bright-field LEDs with {len(held_out)} held out leave too few to fit;"
@@ -76,6 +81,11 @@ def prepare(
     depths = depths_um(header, optics, settings)
     # Dark-field images have their light in the middle, whatever the sample; held-out ones are never looked at.
     fitted_p = np.isin(images.pattern_p, np.setdiff1d(bright, held_out))
+    if not np.abs(images.intensity_pyx[fitted_p] - 1.0).max() > 0:
+        raise OperatorError(
+            "The images are flat: no pixel differs from its neighbours.",
+            "Look at exposure and saturation, and whether the camera delivers images.",
+        )
     pad = pad_pixels(header.image_shape, optics, depths) if reaches_rim(images.intensity_pyx[fitted_p]) else 0
     final = WAVE_MODEL if settings.model == "auto" else settings.model
     return Setup(

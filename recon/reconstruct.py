@@ -62,6 +62,10 @@ STAGE_TEXT = {
 """What the stages of a fit do, in the operator's words."""
 
 
+def no_notice(text: str) -> None:
+    """Not told: while frames still come, all of it may change."""
+
+
 class State(enum.Enum):
     """Where a reconstruction stands; the module's text shows the ways between."""
 
@@ -225,7 +229,8 @@ class Reconstruction:
         try:
             # While frames still come, only the linear model is quick enough to follow.
             settings = self.settings if self._complete else replace(self.settings, model="born")
-            setup = prepare(self._header, self._light, images, settings, self._notify)
+            notify = self._notify if self._complete else no_notice
+            setup = prepare(self._header, self._light, images, settings, notify)
         except OperatorError:
             if self._complete:
                 raise
@@ -251,7 +256,7 @@ class Reconstruction:
         state = self._fit.step(min(used, 1.0))
         if state.stage != self._stage:
             self._stage = state.stage
-            self._emit(messages.Phase(self.run, "fitting", STAGE_TEXT[state.stage].format(model=self._fit.model)))
+            self._emit(messages.Phase(self.run, "fitting", STAGE_TEXT[state.stage].format(model=self._fit.stage_model)))
         self._steps += 1
         self._changes += 1
         self._last_loss, self._held_out_error = state.loss, state.held_out_error
@@ -262,22 +267,23 @@ class Reconstruction:
                 max(0.0, self.settings.max_seconds * (1.0 - used)) if self._complete else None, memory_mb(self.device),
             )
         )  # fmt: skip
-        if not np.isfinite(state.loss):
+        if not np.isfinite(state.loss) and self._fit.has_best:
+            self._notify(f"The loss became {state.loss} after {self._steps} steps: the best field before is kept.")
+            self._end("loss not finite")
+        elif not np.isfinite(state.loss):
             raise OperatorError(
                 f"The fit failed: its loss became {state.loss} after {self._steps} steps.",
                 "Look at the images for saturation or stray light; a smaller depth range may help.",
             )
-        if self._complete and state.converged:
+        elif self._complete and state.converged:
             self._end("converged")
         elif used >= 1.0:
             self._end("time limit")
 
     def _end(self, reason: str) -> None:
         assert self._fit is not None
-        kept = self._fit.keep_best()
+        self._held_out_error, self._last_loss = self._fit.keep_best()
         self._changes += 1
-        if kept is not None:
-            self._held_out_error, self._last_loss = kept
         self._reason = reason
         self._emit(messages.Phase(self.run, "assessing", "resolution and uncertainty"))
         try:

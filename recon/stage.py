@@ -41,11 +41,14 @@ if TYPE_CHECKING:
     from recon.grid import VolumeGrid
     from recon.spline_axes import Sampling
 
-TV_WEIGHT = 30.0
+TV_WEIGHT = 50.0
 """Weight of total variation and of kappa, in units in which it needs no tuning: see `recon.fit`."""
 
 SMALLEST_COARSE_SIDE = 64
 """Images are not cut below this many pixels."""
+
+SMALLEST_SQUARE = 1e-12
+"""Added to squared errors: an image that is predicted exactly must not weigh without bounds."""
 
 PATTERNS_AT_ONCE = 8
 """Patterns predicted together where no gradient is wanted."""
@@ -196,7 +199,7 @@ class LinearStage(Stage):
         target_pyx = self.predict_wide(self.volume(field), self.rows)
         inside_pyx = self.crop(target_pyx)
         gain_p = best_gain(inside_pyx, self.images_pyx)
-        squared_p = (inside_pyx * gain_p[:, None, None] - self.images_pyx).square().mean((1, 2))
+        squared_p = SMALLEST_SQUARE + (inside_pyx * gain_p[:, None, None] - self.images_pyx).square().mean((1, 2))
         inside_pyx.copy_(self.images_pyx / gain_p[:, None, None])
         # In units of the prediction, an image's squared error is smaller by its squared brightness; and the equations
         # take the mean over the wider images.
@@ -245,7 +248,7 @@ class WaveStage(Stage):
         predicted = self.crop(pattern_images(self.model, index_zyx, self._brightness_pl[self.rows[batch]]))
         measured = self.images_pyx[batch]
         gain = best_gain(predicted.detach(), measured)
-        error = (predicted * gain[:, None, None] - measured).square().mean((1, 2)).log().mean()
+        error = (predicted * gain[:, None, None] - measured).square().mean((1, 2)).add(SMALLEST_SQUARE).log().mean()
         loss = error + self.penalty(field, dn_kappa)
         return WaveLoss(loss, gain, dn_kappa.detach(), predicted.detach(), measured)
 

@@ -128,7 +128,8 @@ def test_events_of_a_stored_capture(cells, tmp_path):
     events = []
     path = cells.write(tmp_path / "cells.h5")
     field = reconstruct(str(path), replace(QUICK, max_seconds=2.0), events.append)
-    assert [phase.name for phase in kind(events, Phase)] == ["calibrating", "first volume", "fitting", "assessing", "finished"]
+    phases = [phase.name for phase in kind(events, Phase)]
+    assert phases == ["calibrating", "first volume", "fitting", "assessing", "finished"]
     (ready,) = kind(events, FieldReady)
     assert ready.bounds_um == pytest.approx(field.bounds)
     assert ready.medium_index == 1.33

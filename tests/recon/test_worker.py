@@ -52,7 +52,8 @@ def test_a_live_run_shows_its_volume_before_the_last_frame(process, heard, cells
 def test_a_stored_run(process, heard, cells_capture):
     run = process.start_stored(str(cells_capture), SHORT)
     assert heard.wait(Finished, run).held_out_error < 0.4
-    assert [phase.name for phase in heard.of(Phase, run)] == ["collecting", "first volume", "fitting", "assessing", "finished"]
+    phases = [phase.name for phase in heard.of(Phase, run)]
+    assert phases == ["collecting", "first volume", "fitting", "assessing", "finished"]
 
 
 def test_finish_now_keeps_the_field(process, heard, cells_capture):

@@ -81,11 +81,11 @@ def test_default_depths_are_about_the_focal_plane():
 @pytest.mark.parametrize("optics", [SHORT_WAVES, LONG_WAVES])
 @pytest.mark.parametrize("depths", [(-6.0, 6.0), (-20.0, 35.0), (-1.0, 1.5)])
 def test_the_linear_model_samples_the_same_box(optics, depths):
-    fine = choose_grid((32, 40), optics, depths, multi_slice=True)
+    fine = choose_grid((32, 40), optics, depths, resonant=True)
     grid = linear_grid(fine, optics)
     assert grid.bounds_um == pytest.approx(fine.bounds_um)
     assert grid.shape_zyx[0] <= fine.shape_zyx[0] and grid.shape_zyx[1:] == fine.shape_zyx[1:]
-    assert grid.dz_um <= max(plane_distance_um(optics, multi_slice=False), fine.dz_um)
+    assert grid.dz_um <= max(plane_distance_um(optics, resonant=False), fine.dz_um)
 
 
 def test_the_linear_model_takes_far_fewer_planes_where_waves_need_many():

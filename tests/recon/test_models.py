@@ -11,7 +11,7 @@ import torch
 
 from acquisition.simulated.phantoms import volume_zyx
 from recon.forward import multi_slice
-from recon.forward.model import build_model, is_multi_slice, pattern_images
+from recon.forward.model import build_model, kind_of_model, pattern_images
 from recon.grid import VolumeGrid
 from tests.mie import mie_intensity, relative_error
 from tests.recon.simulate import LONG_WAVES, SHORT_WAVES, bead
@@ -237,5 +237,5 @@ def test_a_pattern_is_the_sum_of_its_leds_alone(name, limit):
     assert max(errors) < limit
 
 
-def test_which_models_have_waves_from_plane_to_plane():
-    assert [is_multi_slice(name) for name in MODELS] == [False, True, True]
+def test_planes_of_ssnp_alone_must_keep_between_resonances():
+    assert {name: kind_of_model(name).resonant for name in MODELS} == {"born": False, "beam": False, "ssnp": True}

@@ -104,7 +104,7 @@ def test_a_wrong_board_predicts_unseen_leds_worse(cells, tmp_path):
         run.finish("enough")
         errors[name] = kind(events, Finished)[0].held_out_error
     print(errors)
-    assert errors["right"] < 0.3
+    assert errors["right"] < 0.35
     assert errors["turned"] > 1.5 * errors["right"]
     assert errors["mirrored"] > 1.5 * errors["right"]
 

@@ -57,7 +57,7 @@ def test_a_strong_bead_looks_as_mie_says(optics, na, radius_um, dn, limit):
 
 def test_planes_between_resonances_serve_as_well_as_many_more():
     na, centre, pixel_um = (0.36, 0.48), (0.0, 0.0, 0.0), SHORT_WAVES.pixel_um
-    dz_um = plane_distance_um(SHORT_WAVES, multi_slice=True)
+    dz_um = plane_distance_um(SHORT_WAVES, resonant=True)
     few, exact = image_of_a_bead(SHORT_WAVES, na, 2.5, 0.03, centre, dz_um, 26.0, pixel_um)
     resonant, _ = image_of_a_bead(SHORT_WAVES, na, 2.5, 0.03, centre, 2.0 * dz_um, 26.0, pixel_um)
     assert relative_error(few, exact) < 0.08
@@ -66,7 +66,7 @@ def test_planes_between_resonances_serve_as_well_as_many_more():
 
 @pytest.mark.parametrize("optics", [SHORT_WAVES, LONG_WAVES])
 def test_the_grid_keeps_its_distance_from_resonances(optics):
-    grid = choose_grid((32, 32), optics, (-6.0, 6.0), multi_slice=True)
+    grid = choose_grid((32, 32), optics, (-6.0, 6.0), resonant=True)
     edge = np.sqrt(1 - (optics.objective_na / optics.medium_index) ** 2)
     half_waves = grid.dz_um * 2 * optics.medium_index / optics.wavelength_um * np.array([edge, 1.0])
     assert np.all(np.abs(half_waves - np.round(half_waves)) > 0.3)

@@ -88,14 +88,15 @@ def lateral_period_um(optics: Optics) -> float:
     return optics.wavelength_um / (2.0 * optics.objective_na)
 
 
-def plane_distance_um(optics: Optics, multi_slice: bool) -> float:
+def plane_distance_um(optics: Optics, resonant: bool) -> float:
     """Distance of planes that serves a forward model.
 
-    Waves reflected by planes half a wavelength apart, or a multiple of that, add up. Multi-slice models therefore take
-    distances halfway between two such resonances, as far as the objective's cone of angles allows.
+    Waves reflected by planes half a wavelength apart, or a multiple of that, add up. Models whose waves go both ways
+    (SSNP) therefore take distances halfway between two such resonances, as far as the objective's cone of angles lets
+    them.
     """
     wanted = axial_period_um(optics) / PLANES_PER_AXIAL_PERIOD
-    if not multi_slice:
+    if not resonant:
         return wanted
     steepest = math.sqrt(1.0 - (optics.objective_na / optics.medium_index) ** 2)
     mean_cosine = 0.5 * (1.0 + steepest)
@@ -107,7 +108,7 @@ def plane_distance_um(optics: Optics, multi_slice: bool) -> float:
 
 
 def choose_grid(
-    image_shape: tuple[int, int], optics: Optics, z_um: tuple[float, float], multi_slice: bool = False, pad: int = 0
+    image_shape: tuple[int, int], optics: Optics, z_um: tuple[float, float], resonant: bool = False, pad: int = 0
 ) -> VolumeGrid:
     """Lay the grid of a reconstruction over the images' field of view between two depths.
 
@@ -119,8 +120,8 @@ def choose_grid(
         The microscope.
     z_um
         Depths of the first and the last plane, in micrometres from the focal plane, along the light.
-    multi_slice
-        Whether the forward model is a multi-slice one: its planes keep their distance, the volume grows to fit them.
+    resonant
+        Whether planes must keep between resonances of the forward model: the volume then grows to fit their distance.
     pad
         By how many pixels the volume is wider than the images on each side; see `pad_pixels`.
 
@@ -135,7 +136,7 @@ def choose_grid(
             f"The depth range {top:g} to {bottom:g} µm is empty.",
             "Give the top of the sample first (smaller z, nearer the LEDs), then the bottom, for example --z -6,6.",
         )
-    spacing = plane_distance_um(optics, multi_slice)
+    spacing = plane_distance_um(optics, resonant)
     planes = max(MIN_PLANES, math.ceil((bottom - top) / spacing) + 1)
     if planes > MAX_PLANES:
         raise OperatorError(
@@ -143,7 +144,7 @@ def choose_grid(
             f"Choose a range of at most {spacing * (MAX_PLANES - 1):.0f} µm.",
         )
     rows, columns = (side + 2 * pad for side in image_shape)
-    if multi_slice:
+    if resonant:
         first = 0.5 * (top + bottom - (planes - 1) * spacing)
         return VolumeGrid((planes, rows, columns), spacing, optics.pixel_um, first)
     return VolumeGrid((planes, rows, columns), (bottom - top) / (planes - 1), optics.pixel_um, top)

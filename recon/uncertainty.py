@@ -104,8 +104,8 @@ def uncertainty_of(
     grid, optics
         Volume and microscope.
     predicted_pyx, measured_pyx
-        Images (P, H, W) of the patterns that were held out, normalised alike; of fitted ones where none was. All but a
-        rim that light from outside the crop reaches.
+        Whole images (P, H, W) of the patterns that were held out, normalised alike; of fitted ones where none was.
+        Their rim, which light from outside the images reaches, is predicted worst: counting it errs on the safe side.
     """
     level = math.sqrt(MISSING_LIGHT + MISFIT * misfit(predicted_pyx, measured_pyx, grid.pixel_um, optics))
     largest = max(value_range(dn_zyx.abs().cpu().numpy())[1], 1e-6)

@@ -46,7 +46,7 @@ class BornModel(LedModel):
     """First Born model of bright-field LEDs; see the module's text for the formula."""
 
     name = "born"
-    multi_slice = False
+    resonant = False
     patterns_per_step = 32
 
     def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:

@@ -30,8 +30,8 @@ class ForwardModel(Protocol):
     """
 
     name: str
-    multi_slice: bool
-    """Whether waves travel from plane to plane; see `recon.grid.plane_distance_um`."""
+    resonant: bool
+    """Whether planes must keep between resonances; see `recon.grid.plane_distance_um`."""
     led_na_l2: Tensor
     patterns_per_step: int
     """How many patterns a step of a fit predicts: fewer where each is dear."""
@@ -68,15 +68,11 @@ def build_model(
     OperatorError
         There is no model of this name.
     """
-    return _kind(name)(grid, optics, led_na_l2, device)
+    return kind_of_model(name)(grid, optics, led_na_l2, device)
 
 
-def is_multi_slice(name: str) -> bool:
-    """Whether a model lets waves travel from plane to plane, so that their distance matters; errors as above."""
-    return _kind(name).multi_slice
-
-
-def _kind(name: str) -> type[BornModel] | type[BeamModel] | type[SsnpModel]:
+def kind_of_model(name: str) -> type[BornModel] | type[BeamModel] | type[SsnpModel]:
+    """Tell what a model is before there is a grid to build it for; errors as above."""
     for kind in (BornModel, BeamModel, SsnpModel):
         if kind.name == name:
             return kind

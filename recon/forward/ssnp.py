@@ -113,6 +113,7 @@ class SsnpModel(MultiSliceModel):
     """Split-step non-paraxial model of any LED; see the module's text for the formulas."""
 
     name = "ssnp"
+    resonant = True
 
     def make_wave(self, leds: Tensor) -> Wave:
         """See `MultiSliceModel.make_wave`."""

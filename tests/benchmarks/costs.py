@@ -20,7 +20,7 @@ import torch
 
 from acquisition.errors import OperatorError
 from recon.field import NeuralField, design_field
-from recon.forward.model import build_model
+from recon.forward.model import build_model, kind_of_model
 from recon.grid import VolumeGrid, plane_distance_um
 from tests.benchmarks.machine import memory_mb
 from tests.benchmarks.synthetic import OPTICS, Size
@@ -48,9 +48,9 @@ def median_ms(work: Callable[[], object], device: torch.device, repeats: int = R
     return 1e3 * float(np.median(times))
 
 
-def grid_of(size: Size, multi_slice: bool) -> VolumeGrid:
+def grid_of(size: Size, resonant: bool) -> VolumeGrid:
     """Lay out as many planes as asked for, as far apart as the kind of model wants them."""
-    spacing = plane_distance_um(OPTICS, multi_slice)
+    spacing = plane_distance_um(OPTICS, resonant)
     return VolumeGrid(
         (size.planes, size.rows, size.columns), spacing, OPTICS.pixel_um, -0.5 * (size.planes - 1) * spacing
     )
@@ -66,7 +66,7 @@ def model_costs(name: str, size: Size, device_name: str = "cpu") -> dict[str, An
     """Time one model at one size; None where there is no such model."""
     device = torch.device(device_name)
     try:
-        grid = grid_of(size, name != "born")
+        grid = grid_of(size, kind_of_model(name).resonant)
         model = build_model(name, grid, OPTICS, torch.as_tensor(size.led_na()), device)
     except OperatorError:
         return None
@@ -87,7 +87,7 @@ def model_costs(name: str, size: Size, device_name: str = "cpu") -> dict[str, An
     found_mb = memory_mb(device) - before_mb
     spectrum = torch.empty_like(index_zyx)  # made once: the unit is the transform, not the memory for its result
     fft_ms = median_ms(lambda: torch.fft.fft2(index_zyx, out=spectrum), device, 15) / size.planes
-    floor, floor_gradient = floor_ffts(size.planes, size.leds, model.multi_slice)
+    floor, floor_gradient = floor_ffts(size.planes, size.leds, name != "born")
     return {
         "model": name,
         "size": str(size),
@@ -105,7 +105,7 @@ def model_costs(name: str, size: Size, device_name: str = "cpu") -> dict[str, An
 def field_costs(size: Size, device_name: str = "cpu") -> dict[str, Any]:
     """Time the evaluation of a field as a reconstruction of this size has it."""
     device = torch.device(device_name)
-    grid = grid_of(size, multi_slice=False)
+    grid = grid_of(size, resonant=False)
     field = NeuralField(design_field(grid, OPTICS.medium_index, 0.02)).to(device)
     x_um, y_um, z_um = (torch.as_tensor(axis, device=device) for axis in grid.axes_um)
     (left, top, first), (right, bottom, last) = grid.bounds_um.tolist()

@@ -57,7 +57,7 @@ class Size:
     @property
     def depths_um(self) -> tuple[float, float]:
         """Depths between which the linear reconstruction lays that many planes."""
-        half = 0.5 * (self.planes - 1 - 1e-6) * plane_distance_um(OPTICS, multi_slice=False)
+        half = 0.5 * (self.planes - 1 - 1e-6) * plane_distance_um(OPTICS, resonant=False)
         return -half, half
 
     def led_na(self) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recon.forward.model import build_model, is_multi_slice, pattern_images
+from recon.forward.model import build_model, kind_of_model, pattern_images
 from recon.grid import choose_grid
 from recon.quality import value_range
 from recon.tikhonov import solve_tikhonov
@@ -45,7 +45,7 @@ def voxel_tv(problem: Problem, model: str = "born", weight: float = 20.0, seed: 
         Of the order of patterns.
     """
     header = problem.header
-    grid = choose_grid(header.image_shape, header.optics, problem.depths_um, is_multi_slice(model))
+    grid = choose_grid(header.image_shape, header.optics, problem.depths_um, kind_of_model(model).resonant)
     forward = build_model(model, grid, header.optics, problem.led_na_l2, problem.device)
     brightness_pl = problem.brightness(problem.rows_p)
     contrast_pyx = problem.contrast_pyx

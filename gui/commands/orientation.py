@@ -2,18 +2,20 @@
 
 The images' spectra show the same two discs for a board that is turned by 180 degrees, and those of a symmetric board
 that is mirrored as well. The reconstruction tells them apart: with the wrong board no sample with dn >= 0 explains the
-images. Each candidate is reconstructed shortly on the middle of the images and judged by its held-out LEDs.
+images. Each candidate is reconstructed shortly on the middle of the images through the linear model and judged by the
+same held-out LEDs.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from acquisition.calibrate import fit_pose
-from acquisition.capture import read_capture
+from acquisition.capture import Calibration, read_capture
 from acquisition.errors import OperatorError
 from gui.commands.calibrate import mean_images
 from gui.commands.progress import ProgressReport
@@ -54,10 +56,14 @@ def check_orientation(path: Path, seconds: float, device: str) -> dict[str, Any]
         report.note(f"reading {path}")
         capture = read_capture(path)
         images_pyx, rows = mean_images(capture)
-        for name, factors in CANDIDATES.items():
-            header = _turned(capture.header, images_pyx, capture.header.patterns_pl[rows], np.array(factors))
+        patterns_pl = capture.header.patterns_pl[rows]
+        headers = {
+            name: _turned(capture.header, images_pyx, patterns_pl, np.array(f)) for name, f in CANDIDATES.items()
+        }
+        held_out = _held_out(list(headers.values()), capture.pattern_n)
+        for name, header in headers.items():
             report.note(f"predicting with the board {name}")
-            errors[name] = _held_out_error(capture, header, seconds, device)
+            errors[name] = _held_out_error(capture, header, held_out, seconds, device)
             report.note(f"held-out error {errors[name]:.3f}")
     best, second = sorted(errors, key=errors.__getitem__)[:2]
     margin = errors[second] / errors[best]
@@ -104,7 +110,25 @@ def _turned(
     )
 
 
-def _held_out_error(capture: Capture, header: CaptureHeader, seconds: float, device: str) -> float:
+def _held_out(headers: list[CaptureHeader], pattern_n: NDArray[np.int32]) -> tuple[int, ...]:
+    """Choose patterns that all candidates leave out of the fit: bright field in each of them."""
+    from recon.illumination import nominal
+    from recon.measurement import choose_held_out
+
+    shown = np.unique(pattern_n).astype(np.int64)
+    for header in headers:
+        shown = np.intersect1d(shown, nominal(header).bright_field(header.patterns_pl))
+    held_out = choose_held_out(shown, (), len(headers[0].patterns_pl))
+    if len(held_out) == 0:
+        raise OperatorError(
+            "The capture has too few bright-field LEDs to hold any out.", "Capture at least nine of them."
+        )
+    return tuple(held_out.tolist())
+
+
+def _held_out_error(
+    capture: Capture, header: CaptureHeader, held_out: tuple[int, ...], seconds: float, device: str
+) -> float:
     """Error of the prediction of held-out images after a short fit on the middle of the images."""
     from recon.messages import Event, Finished, FitSettings
     from recon.reconstruct import Reconstruction
@@ -113,6 +137,9 @@ def _held_out_error(capture: Capture, header: CaptureHeader, seconds: float, dev
     top, left = (header.image_shape[0] - rows) // 2, (header.image_shape[1] - columns) // 2
     middle = np.s_[..., top : top + rows, left : left + columns]
     dark, background = (None if part is None else part[middle] for part in (capture.dark_yx, capture.background_pyx))
+    # The light is given: the reconstruction fits no rims again, by which candidates would differ.
+    no_gain_l = np.full(len(header.led_na_l2), np.nan)
+    directions = Calibration(header.led_na_l2, no_gain_l, header.optics.objective_na, math.nan, "orientation")
     ends: list[Finished] = []
 
     def keep_end(event: Event) -> None:
@@ -122,19 +149,17 @@ def _held_out_error(capture: Capture, header: CaptureHeader, seconds: float, dev
     run = Reconstruction(
         0,
         replace(header, image_shape=(rows, columns)),
-        FitSettings(max_seconds=seconds, device=device),
+        FitSettings(model="born", max_seconds=seconds, device=device, hold_out=held_out),
         keep_end,
         dark,
         background,
         available=capture.pattern_n,
+        calibration=directions,
     )
     for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx[middle], strict=True):
         run.add_frame(pattern, image_yx)
     run.frames_done()
     while run.advance():
         pass
-    if not ends or ends[0].held_out_error is None:
-        raise OperatorError(
-            "The capture has too few bright-field LEDs to hold any out.", "Capture at least nine of them."
-        )
+    assert ends[0].held_out_error is not None  # some are held out
     return ends[0].held_out_error

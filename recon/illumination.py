@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.calibrate import BoardPose, fit_pose
+from acquisition.board_pose import BoardPose
+from acquisition.calibrate import fit_pose
 from recon.measurement import choose_held_out
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acquisition.calibrate import PARAMETERS, BoardPose, dark_field, fit_pose
+from acquisition.board_pose import BoardPose
+from acquisition.calibrate import PARAMETERS, dark_field, fit_pose
 from acquisition.capture import read_capture, read_truth
 from tests.recon.simulate import LONG_WAVES, SHORT_WAVES, photograph, rings
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from acquisition.calibrate import BoardPose
+from acquisition.board_pose import BoardPose
 from acquisition.capture import Calibration, CaptureError, read_capture, replace_calibration
 from acquisition.errors import OperatorError
 from gui.cli import app

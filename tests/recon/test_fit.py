@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition.calibrate import BoardPose
+from acquisition.board_pose import BoardPose
 from acquisition.capture import Calibration
 from recon.grid import choose_grid
 from recon.messages import Finished, FitSettings, Notice, Phase

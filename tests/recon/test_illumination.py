@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acquisition.calibrate import BoardPose
+from acquisition.board_pose import BoardPose
 from acquisition.capture import Calibration
 from recon.illumination import RIM_NA, Illumination, from_pose, from_rims, nominal, stored
 from recon.measurement import Measurement

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acquisition.calibrate import BoardPose
+from acquisition.board_pose import BoardPose
 from acquisition.capture import read_capture
 from acquisition.errors import OperatorError
 from recon import load_field

@@ -8,6 +8,7 @@ import numpy as np
 
 from acquisition.errors import OperatorError
 from recon.fit import Setup
+from recon.forward.model import kind_of_model
 from recon.grid import choose_grid, default_depths_um, pad_pixels
 from recon.illumination import held_out_by_profile
 
@@ -93,7 +94,7 @@ def prepare(
         led_na_l2=light.led_na_l2,
         patterns_pl=header.patterns_pl,
         image_shape=header.image_shape,
-        grid=choose_grid(header.image_shape, optics, depths, final == "ssnp", pad),
+        grid=choose_grid(header.image_shape, optics, depths, kind_of_model(final).resonant, pad),
         pad=pad,
         model=settings.model,
         wave_model=WAVE_MODEL,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from recon.grid import VolumeGrid
     from recon.spline_axes import Sampling
 
-TV_WEIGHT = 50.0
+TV_WEIGHT = 40.0
 """Weight of total variation and of kappa, in units in which it needs no tuning: see `recon.fit`."""
 
 SMALLEST_COARSE_SIDE = 64

@@ -68,6 +68,9 @@ class FitPanel(Section):
             self.device.addItem(text, key)
         self.model = QComboBox()
         self.model.setObjectName("model")
+        # The column keeps its width; the list that drops down is as wide as its texts.
+        self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.model.setMinimumContentsLength(12)
         self.model.setAccessibleName("Model of the light in the sample")
         self.model.setToolTip(
             "Strong scattering: cells with Δn above about 0.01, in which light scatters more than once"

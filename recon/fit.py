@@ -14,9 +14,8 @@ without that, it takes up what the model gets wrong about dn.
 
 The start is the closed-form Tikhonov volume. Linear stages are quick and come first (`recon.stage`). Whether a wave
 stage follows is the operator's choice, or found by `auto`: the field so far is put through both models, and where they
-disagree by much of what the linear one leaves unexplained, linear is not enough. Patterns held out are never part of
-the fit: their error is the figure of merit, ends each stage when it no longer falls, and chooses the parameters that
-are kept.
+disagree by much of the contrast that they predict, linear is not enough. Patterns held out are never part of the fit:
+their error is the figure of merit, ends each stage when it no longer falls, and chooses the parameters that are kept.
 """
 
 from __future__ import annotations
@@ -180,12 +179,12 @@ class Fit:
             self._coarse = LinearStage(halve_grid(grid), setup.pad // 2, *frame, -1, device, pulse)
             self._stages = {"coarse": self._coarse, **self._stages}
         if setup.model not in ("auto", "born"):
-            self._add_wave_stage(setup.model)
+            self._stages["wave"] = self._wave_stage(setup.model)
 
-    def _add_wave_stage(self, model: str) -> None:
+    def _wave_stage(self, model: str) -> WaveStage:
         setup = self.setup
         frame = setup.optics, self.led_na_l2, self._brightness_pl
-        self._stages["wave"] = WaveStage(setup.grid, setup.pad, *frame, model, None, self.device, self._pulse)
+        return WaveStage(setup.grid, setup.pad, *frame, model, None, self.device, self._pulse)
 
     @property
     def stage_model(self) -> str:
@@ -324,8 +323,9 @@ class Fit:
         done = self._to_do.pop(0)
         if not self._to_do:
             self._decided = True
-            if self._linear_falls_short():
-                self._add_wave_stage(self.setup.wave_model)
+            wave = self._wave_stage(self.setup.wave_model)
+            if self._linear_falls_short(wave):
+                self._stages["wave"] = wave
                 self._to_do = ["wave"]
             else:
                 self._to_do = ["linear"]
@@ -334,14 +334,9 @@ class Fit:
         self._enter_stage()
 
     @torch.no_grad()
-    def _linear_falls_short(self) -> bool:
+    def _linear_falls_short(self, wave: WaveStage) -> bool:
         """Compare the linear and the wave model on the field so far."""
         assert self.field is not None
-        setup = self.setup
-        wave = WaveStage(
-            setup.grid, setup.pad, setup.optics, self.led_na_l2, self._brightness_pl, setup.wave_model, None,
-            self.device, self._pulse,
-        )  # fmt: skip
         linear = self._linear
         step = max(1, len(linear.rows) // COMPARED_PATTERNS)
         rows, measured = linear.rows[::step], linear.images_pyx[::step]
@@ -354,8 +349,8 @@ class Fit:
         falls_short = disagreement > NONLINEAR_SHARE * predicted and disagreement > NOTICED_SHARE * error
         self._notify(
             f"Scattering is {'strong' if falls_short else 'weak'}: the linear model leaves {error:.0%} of the contrast"
-            f" unexplained, and the {setup.wave_model} model differs from it by {disagreement:.0%} of the contrast: "
-            + (f"going on with {setup.wave_model}." if falls_short else "the linear model suffices.")
+            f" unexplained, and the {wave.model.name} model differs from it by {disagreement:.0%} of the contrast: "
+            + (f"going on with {wave.model.name}." if falls_short else "the linear model suffices.")
         )
         return falls_short
 

@@ -136,13 +136,13 @@ class Stage:
         return images_pyx[:, pad : rows - pad, pad : columns - pad]
 
     @torch.no_grad()
-    def predict_wide(self, dn_kappa: Tensor, rows: Tensor, model: ForwardModel | None = None) -> Tensor:
+    def predict_wide(self, dn_kappa: Tensor, rows: Tensor) -> Tensor:
         """Images of the whole volume (P, H + 2 pad, W + 2 pad) for rows of the patterns, empty field = 1."""
         index_zyx = torch.complex(dn_kappa[0], dn_kappa[1])
         parts = []
         for part in torch.split(rows, PATTERNS_AT_ONCE):
             self._pulse()
-            parts.append(pattern_images(model or self.model, index_zyx, self._brightness_pl[part]))
+            parts.append(pattern_images(self.model, index_zyx, self._brightness_pl[part]))
         return torch.cat(parts)
 
     def predict(self, field: NeuralField, rows: Tensor) -> Tensor:

@@ -96,10 +96,13 @@ def _spectrum(axes: Axes, image_yx: NDArray[np.float32], pixel_um: float, wavele
 
 
 def _circle(axes: Axes, centre: NDArray[np.float64], radius: float, style: dict[str, Any]) -> None:
+    axes.plot(*(centre[:, None] + radius * _unit_circle()), scalex=False, scaley=False, **style)
+
+
+def _unit_circle() -> NDArray[np.float64]:
+    """Points of a circle of radius 1, (2, N)."""
     angle = np.linspace(0, 2 * np.pi, 200)
-    axes.plot(
-        centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle), scalex=False, scaley=False, **style
-    )
+    return np.stack([np.cos(angle), np.sin(angle)])
 
 
 def _pupil(
@@ -116,8 +119,7 @@ def _pupil(
     axes.plot(*np.stack([nominal_l2, fitted_l2[lit]]).transpose(2, 0, 1), "-", color="grey", lw=0.7)
     axes.plot(*fitted_l2[lit][~dark].T, "o", color="tab:orange", ms=4, label="LED, fitted")
     axes.plot(*fitted_l2[lit][dark].T, "x", color="tab:red", ms=6, label="dark field")
-    angle = np.linspace(0, 2 * np.pi, 200)
-    circle = np.stack([np.cos(angle), np.sin(angle)])
+    circle = _unit_circle()
     axes.plot(*(header.optics.objective_na * circle), "--", color="grey", lw=1, label="pupil, nominal")
     axes.plot(*(found.pose.objective_na * circle), "-", color="tab:orange", lw=1, label="pupil, fitted")
     axes.set_aspect("equal")

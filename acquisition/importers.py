@@ -20,7 +20,7 @@ from acquisition.capture import CaptureWriter, Frame
 from acquisition.errors import OperatorError
 from acquisition.header import make_header
 from acquisition.leds import led_na, led_positions_mm
-from acquisition.plan import ExposurePlan, make_plan
+from acquisition.plan import ExposurePlan, plan_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,7 +83,7 @@ def import_tiffs(
     positions_mm = led_positions_mm(profile.led_board.geometry)
     directions = led_na(positions_mm, profile.led_board.orientation)
     in_board_order = profile.plan.model_copy(update={"order": "board", "dark_frames": 0})
-    plan = make_plan(in_board_order, directions, profile.objective.na, profile.led_board.settle_ms)
+    plan = plan_for(profile, directions, in_board_order)
 
     files = sorted(_tiffs_in(folder), key=natural_key)
     if name_pattern is None:
@@ -105,7 +105,7 @@ def import_tiffs(
                     index=number,
                     pattern=pattern,
                     image_yx=image.astype(np.uint16),
-                    exposure_ms=plan.exposure_ms,
+                    exposure_ms=float(plan.exposure_ms_p[pattern]),
                     host_time_s=math.nan,  # nobody knows
                     saturated_fraction=float(np.mean(image >= largest_count)),
                     time_point=passes[pattern],

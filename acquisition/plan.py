@@ -1,29 +1,28 @@
-"""Exposure plan: which LEDs, in which order, for how long.
+"""Exposure plan: which patterns of LEDs, in which order, for how long.
 
 A plan describes an experiment, not how to run it: rows of `patterns_pl` are lit in the order `order_n`, dark frames
-(-1) first, each for `exposure_ms` after `settle_ms`.
+(-1) first, each for the exposure of its pattern after `settle_ms`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.errors import OperatorError
+from acquisition.plan_patterns import PlanError, is_dark_field, patterns_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-    from acquisition.profile import PlanSettings
+    from acquisition.profile import Profile
+    from acquisition.profile_plan import PlanSettings
+
+__all__ = ["DARK", "ExposurePlan", "PlanError", "make_plan", "plan_for", "spread_order"]
 
 DARK = -1
 """Stands in `ExposurePlan.order_n` for a frame without light."""
-
-
-class PlanError(OperatorError):
-    """A plan that cannot be run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +36,34 @@ class ExposurePlan:
     patterns_pl
         (P, L) float32, brightness 0 to 1 of every LED of the board in each pattern.
     order_n
-        (N,) int32, row of `patterns_pl` for each frame, `DARK` for one without light.
-    exposure_ms, settle_ms
-        Of each frame; the camera waits `settle_ms` after the light has changed.
+        (N,) int32, row of `patterns_pl` for each frame, `DARK` for one without light. Dark frames belong to an
+        exposure: there are equally many for each exposure in use, those of the shortest one first.
+    exposure_ms_p
+        (P,) float64, exposure of each pattern.
+    settle_ms
+        The camera waits so long after the light has changed.
     """
 
     name: str
     patterns_pl: NDArray[np.float32]
     order_n: NDArray[np.int32]
-    exposure_ms: float
+    exposure_ms_p: NDArray[np.float64]
     settle_ms: float
+
+    def __post_init__(self) -> None:
+        """Refuse what does not belong together.
+
+        Raises
+        ------
+        ValueError
+            With what was found.
+        """
+        if self.exposure_ms_p.shape != (len(self.patterns_pl),):
+            raise ValueError(f"{len(self.patterns_pl)} patterns with exposures of shape {self.exposure_ms_p.shape}")
+        if not (np.isfinite(self.exposure_ms_p) & (self.exposure_ms_p > 0)).all():
+            raise ValueError(f"exposures {self.exposure_ms_p} ms are not all above 0")
+        if self.dark_count % len(self.exposures_ms):
+            raise ValueError(f"{self.dark_count} dark frames for {len(self.exposures_ms)} exposures")
 
     @property
     def frame_count(self) -> int:
@@ -54,19 +71,76 @@ class ExposurePlan:
         return len(self.order_n)
 
     @property
+    def dark_count(self) -> int:
+        """Number of frames without light."""
+        return int((self.order_n == DARK).sum())
+
+    @property
     def pattern_count(self) -> int:
         """Number of different patterns."""
         return len(self.patterns_pl)
 
-    def duration_s(self, readout_ms: float) -> float:
-        """Estimate the time of the scan; `readout_ms` is what a frame takes beyond settling and exposing."""
-        return self.frame_count * (self.exposure_ms + self.settle_ms + readout_ms) / 1000
+    @property
+    def exposures_ms(self) -> NDArray[np.float64]:
+        """The different exposures in use, ascending."""
+        return np.unique(self.exposure_ms_p)
+
+    @property
+    def main_exposure_ms(self) -> float:
+        """Exposure of most frames with light; the shortest of several such."""
+        exposures_ms, counts = np.unique(self.exposure_ms_p[self.order_n[self.order_n != DARK]], return_counts=True)
+        return float(exposures_ms[np.argmax(counts)]) if len(counts) else float(self.exposure_ms_p[0])
+
+    @property
+    def exposure_ms_n(self) -> NDArray[np.float64]:
+        """(N,) exposure of each frame."""
+        exposure_ms_n = self.exposure_ms_p[self.order_n]
+        exposure_ms_n[self.order_n == DARK] = np.repeat(self.exposures_ms, self.dark_count // len(self.exposures_ms))
+        return exposure_ms_n
+
+    def with_exposures(self, exposure_ms_p: ArrayLike) -> ExposurePlan:
+        """Return this plan with other exposures, (P,) or one for all; as many dark frames for each as before.
+
+        Each different exposure takes dark frames of its own and a change of the camera: round them to a few.
+
+        Raises
+        ------
+        ValueError
+            Not one exposure above 0 for each pattern.
+        """
+        new_p = np.array(np.broadcast_to(np.asarray(exposure_ms_p, np.float64), (self.pattern_count,)))
+        dark = np.full(self.dark_count // len(self.exposures_ms) * len(np.unique(new_p)), DARK, np.int32)
+        return replace(self, exposure_ms_p=new_p, order_n=np.concatenate([dark, self.order_n[self.order_n != DARK]]))
+
+    def without_dark(self) -> ExposurePlan:
+        """Return this plan without its dark frames."""
+        return replace(self, order_n=self.order_n[self.order_n != DARK])
+
+    def frame_ms_n(self, readout_ms: float, link_ms: float = 0.0, triggered: bool = False) -> NDArray[np.float64]:
+        """Estimate what each frame takes, (N,) ms.
+
+        Parameters
+        ----------
+        readout_ms
+            What the camera takes to read a frame out and hand it over, storing included.
+        link_ms
+            What a command to the LED board takes, reply included.
+        triggered
+            Camera and board trigger each other: no command per frame, and the next LED settles while the frame before
+            is read out. Else one thing after the other.
+        """
+        lit_ms_n = self.settle_ms + self.exposure_ms_n
+        return np.maximum(lit_ms_n, readout_ms) if triggered else link_ms + lit_ms_n + readout_ms
+
+    def duration_s(self, readout_ms: float, link_ms: float = 0.0, triggered: bool = False) -> float:
+        """Estimate the time of the scan; parameters as `frame_ms_n`."""
+        return float(self.frame_ms_n(readout_ms, link_ms, triggered).sum()) / 1000
 
 
 def make_plan(
     settings: PlanSettings, led_na_l2: NDArray[np.float64], objective_na: float, settle_ms: float
 ) -> ExposurePlan:
-    """Plan one LED a frame.
+    """Plan what the settings ask for on a board.
 
     Parameters
     ----------
@@ -81,55 +155,88 @@ def make_plan(
 
     Raises
     ------
-    PlanError
-        No LED is selected, or one that the board has not.
+    PlanError, CsvError
+        No LED is selected, or one that the board has not; or the patterns cannot be made as asked for.
     """
-    leds = _selected(settings, led_na_l2, objective_na)[:: settings.every]
-    patterns_pl = np.zeros((len(leds), len(led_na_l2)), np.float32)
-    patterns_pl[np.arange(len(leds)), leds] = 1
-    one_pass = spread_order(led_na_l2[leds]) if settings.order == "spread" else np.arange(len(leds), dtype=np.int32)
-    dark = np.full(settings.dark_frames, DARK, np.int32)
+    patterns_pl, listed_ms_p = patterns_of(settings, led_na_l2, objective_na)
+    dark_p = is_dark_field(patterns_pl, led_na_l2, objective_na)
+    exposure_ms_p = np.where(dark_p, settings.darkfield_exposure_ms or settings.exposure_ms, settings.exposure_ms)
+    if listed_ms_p is not None:
+        exposure_ms_p = np.where(np.isnan(listed_ms_p), exposure_ms_p, listed_ms_p)
+    if settings.order == "spread":
+        # Dark field last: it waits for a first volume, and takes one change of the exposure instead of many.
+        bright, dark = np.flatnonzero(~dark_p), np.flatnonzero(dark_p)
+        one_pass = np.concatenate([part[spread_order(patterns_pl[part], led_na_l2)] for part in (bright, dark)])
+    else:
+        one_pass = np.arange(len(patterns_pl))
+    leds = int(patterns_pl.any(axis=0).sum())
+    single = (np.count_nonzero(patterns_pl, axis=1) == 1).all()
+    before_dark = np.full(settings.dark_frames * len(np.unique(exposure_ms_p)), DARK, np.int32)
     return ExposurePlan(
-        name=f"{settings.kind}, {len(leds)} LEDs",
+        name=f"{settings.kind}, {leds} LEDs" + ("" if single else f" in {len(patterns_pl)} patterns"),
         patterns_pl=patterns_pl,
-        order_n=np.concatenate([dark, np.tile(one_pass, settings.repeats)]),
-        exposure_ms=settings.exposure_ms,
+        order_n=np.concatenate([before_dark, np.tile(one_pass.astype(np.int32), settings.repeats)]),
+        exposure_ms_p=exposure_ms_p,
         settle_ms=settle_ms,
     )
 
 
-def spread_order(na_p2: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Order directions so that every first few of them cover the whole range evenly.
+def plan_for(
+    profile: Profile, led_na_l2: NDArray[np.float64], settings: PlanSettings | None = None
+) -> ExposurePlan:
+    """Plan what the profile asks for, or other settings, on its board; `led_na_l2` (L, 2) are the LEDs' directions.
 
-    Each next one is the farthest from all before it (Gonzalez 1985): after k of them no direction is farther from a
-    lit one than twice what the best choice of k could do. Starts nearest the axis.
+    Raises
+    ------
+    PlanError, CsvError
+        As `make_plan`; or the camera cannot expose so long or so short.
     """
-    order = np.zeros(len(na_p2), np.int32)
-    order[0] = np.argmin((na_p2**2).sum(axis=1))
-    distance = np.full(len(na_p2), np.inf)
-    for number in range(1, len(na_p2)):
-        distance = np.minimum(distance, ((na_p2 - na_p2[order[number - 1]]) ** 2).sum(axis=1))
-        distance[order[number - 1]] = -1  # taken, even where two LEDs share a direction
-        order[number] = np.argmax(distance)
+    plan = make_plan(settings or profile.plan, led_na_l2, profile.objective.na, profile.led_board.settle_ms)
+    limits = profile.camera.exposure_ms
+    wrong = [ms for ms in plan.exposures_ms if not limits.min <= ms <= limits.max]
+    if wrong:
+        raise PlanError(
+            f"The plan exposes {wrong[0]:g} ms, the camera {limits.min:g} to {limits.max:g} ms.",
+            "Correct exposure_ms in the list of patterns, or camera.exposure_ms in the profile.",
+        )
+    return plan
+
+
+def spread_order(patterns_pl: NDArray[np.float32], led_na_l2: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Order patterns so that every first few of them cover the whole range of directions evenly.
+
+    Starts nearest the axis; each next pattern is the one with the direction farthest from all before it, and of several
+    such the one whose directions are farthest together. Where every direction is covered, this begins anew. With one
+    LED a pattern this is the farthest-point traversal (Gonzalez 1985): after k of them no direction is farther from a
+    lit one than twice what the best choice of k could do.
+    """
+    count = len(patterns_pl)
+    if not count:
+        return np.zeros(0, np.intp)
+    lit_p, lit = np.nonzero(patterns_pl)
+    starts = np.searchsorted(lit_p, np.arange(count))
+    na_i2 = led_na_l2[lit]  # directions of all LEDs of all patterns, pattern after pattern
+    off_axis = np.add.reduceat((na_i2**2).sum(axis=1), starts) / np.bincount(lit_p)
+    order = np.zeros(count, np.intp)
+    order[0] = np.argmin(off_axis)
+    left_p = np.ones(count, bool)
+    distance_i = np.full(len(lit), np.inf)
+    for number in range(1, count):
+        last = order[number - 1]
+        left_p[last] = False
+        to_last_i = _squared_distance(na_i2, led_na_l2[patterns_pl[last] > 0])
+        distance_i = np.minimum(distance_i, to_last_i)
+        if not distance_i[left_p[lit_p]].any():
+            distance_i = to_last_i
+        farthest_p = np.where(left_p, np.maximum.reduceat(distance_i, starts), -1.0)
+        together_p = np.add.reduceat(distance_i, starts)
+        order[number] = np.lexsort((-together_p, -farthest_p))[0]
     return order
 
 
-def _selected(settings: PlanSettings, led_na_l2: NDArray[np.float64], objective_na: float) -> NDArray[np.intp]:
-    na = np.hypot(led_na_l2[:, 0], led_na_l2[:, 1])
-    if settings.kind == "subset":
-        unknown = [led for led in settings.leds if led >= len(na)]
-        if unknown:
-            raise PlanError(
-                f"The plan lists LED {unknown[0]}, the board has {len(na)} LEDs (0 to {len(na) - 1}).",
-                "Correct plan.leds.",
-            )
-        return np.array(settings.leds, np.intp)
-    low, high = (0.0, objective_na) if settings.kind == "brightfield" else (settings.na_min, settings.na_max or 0.0)
-    leds = np.flatnonzero((na >= low) & (na <= high))
-    if not len(leds):
-        raise PlanError(
-            f"No LED of {len(na)} has an illumination NA of {low:g} to {high:g}; the board spans {na.min():.3f} to"
-            f" {na.max():.3f}.",
-            "Widen the plan's range, or correct distance, shift and orientation of the LED board in the profile.",
-        )
-    return leds
+def _squared_distance(na_i2: NDArray[np.float64], lit_na_m2: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared distance of each direction to the nearest lit one, (I,)."""
+    nearest_i = np.full(len(na_i2), np.inf)
+    for na in lit_na_m2:  # one at a time: a half of a large board has hundreds
+        np.minimum(nearest_i, ((na_i2 - na) ** 2).sum(axis=1), out=nearest_i)
+    return nearest_i

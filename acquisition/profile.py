@@ -14,24 +14,23 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, Strict, ValidationError, ValidationInfo, field_validator
 
 import hardware_configs
 from acquisition.profile_faults import Fault, ProfileError, broken_rule, faults_of, nearest, syntax_fault
+from acquisition.profile_plan import ExperimentSettings, PlanSettings, beside_profile
+from acquisition.profile_table import Table as _Table
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Fault", "Profile", "ProfileError", "load_profile", "parse_profile", "shipped_profiles"]
+__all__ = [
+    "ExperimentSettings", "Fault", "PlanSettings", "Profile", "ProfileError", "load_profile", "parse_profile",
+    "shipped_profiles",
+]  # fmt: skip
 
 # TOML has lists where the models have tuples; everything else is taken as it stands ("40" is not a number).
 PairOfFloats = Annotated[tuple[float, float], Strict(False)]
 Point = Annotated[tuple[float, float, float], Strict(False)]
-
-
-class _Table(BaseModel):
-    """A table of the file: unknown keys are faults, values are not converted, infinities are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Objective(_Table):
@@ -211,6 +210,9 @@ class Illumination(_Table):
     """The light."""
 
     wavelength_um: float = Field(gt=0.2, lt=2, description="vacuum wavelength of the LEDs, um")
+    irradiance_mw_per_cm2: float | None = Field(
+        default=None, gt=0, description="of one LED at full brightness, at the sample, mW/cm2; leave out if unknown"
+    )
 
 
 class SampleSettings(_Table):
@@ -225,48 +227,6 @@ class SampleSettings(_Table):
         if z_um[0] >= z_um[1]:
             raise broken_rule("first number less than the second")
         return z_um
-
-
-class PlanSettings(_Table):
-    """The exposure plan used when the operator does not choose another one."""
-
-    kind: Literal["brightfield", "ring", "subset"] = Field(
-        description="brightfield: every LED inside the objective's NA; ring: na_min to na_max; subset: the list in leds"
-    )
-    na_min: float = Field(default=0.0, ge=0, lt=2, description="smallest illumination NA of a ring")
-    na_max: float | None = Field(default=None, gt=0, lt=2, description="largest illumination NA, needed for kind ring")
-    leds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(False)] = Field(
-        default=(), description="numbers of the LEDs of a subset"
-    )
-    every: int = Field(default=1, ge=1, description="take every n-th of the chosen LEDs")
-    exposure_ms: float = Field(gt=0, description="exposure of a frame, ms")
-    dark_frames: int = Field(default=4, ge=0, le=1000, description="frames without light at the start, averaged")
-    repeats: int = Field(default=1, ge=1, le=100000, description="how often the LEDs are gone through")
-    order: Literal["spread", "board"] = Field(
-        default="spread", description="spread: angles fill evenly from the first frame on; board: as numbered"
-    )
-
-    @field_validator("na_max")
-    @classmethod
-    def _above_na_min(cls, na_max: float | None, info: ValidationInfo) -> float | None:
-        if na_max is not None and na_max <= info.data.get("na_min", 0.0):
-            raise broken_rule(f"greater than na_min ({info.data['na_min']:g})")
-        return na_max
-
-    @field_validator("leds")
-    @classmethod
-    def _once_each(cls, leds: tuple[int, ...]) -> tuple[int, ...]:
-        twice = [led for number, led in enumerate(leds) if led in leds[:number]]
-        if twice:
-            raise broken_rule(f"each LED once (LED {twice[0]} is listed again)", "use repeats to go through them again")
-        return leds
-
-    def model_post_init(self, context: Any) -> None:
-        """Refuse a kind without its own settings."""
-        if self.kind == "ring" and self.na_max is None:
-            raise broken_rule("a table with na_max, as kind is ring", "add na_max")
-        if self.kind == "subset" and not self.leds:
-            raise broken_rule("a table with leds, as kind is subset", "add leds = [numbers]")
 
 
 class SimulationSettings(_Table):
@@ -301,6 +261,7 @@ class Profile(_Table):
     illumination: Illumination = Field(description="table [illumination]")
     sample: SampleSettings = Field(description="table [sample]")
     plan: PlanSettings = Field(description="table [plan]")
+    experiment: ExperimentSettings = Field(default=ExperimentSettings(), description="table [experiment]")
     simulation: SimulationSettings | None = Field(default=None, description="table [simulation]")
     _toml_text: str = PrivateAttr("")
 
@@ -309,9 +270,10 @@ class Profile(_Table):
     def _camera_can(cls, plan: PlanSettings, info: ValidationInfo) -> PlanSettings:
         if "camera" in info.data:
             limits: ExposureLimits = info.data["camera"].exposure_ms
-            if not limits.min <= plan.exposure_ms <= limits.max:
-                allowed = f"{limits.min:g} to {limits.max:g}, the limits of camera.exposure_ms"
-                raise broken_rule(allowed, key="exposure_ms")
+            for key, exposure_ms in plan.exposures_ms().items():
+                if not limits.min <= exposure_ms <= limits.max:
+                    allowed = f"{limits.min:g} to {limits.max:g}, the limits of camera.exposure_ms"
+                    raise broken_rule(allowed, key=key)
         return plan
 
     @field_validator("simulation")
@@ -384,6 +346,7 @@ def parse_profile(text: str, origin: str) -> Profile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(origin, [syntax_fault(error, text)]) from error
+    beside_profile(data, Path(origin).parent)
     try:
         profile = Profile.model_validate(data, context=text)
     except ValidationError as error:

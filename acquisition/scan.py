@@ -4,13 +4,16 @@
                         |            |            ^
                         +-- error ---+-- cancel --+
 
-* preparing: wait for the live view to hand over, set the exposure, create the file.
+* preparing: wait for the live view to hand over, create the file.
 * running: frame by frame. A frame is on disk before anybody is told of it, so killing the program loses nothing.
 * finishing: LEDs off, whatever has happened; the file gets its status.
 * finished: `complete` only when every frame of the plan is in the file.
 
 LED and frame are matched by count and by the board's own confirmation. A board that confirms before it switches would
-shift every angle by one: so a plan with dark frames ends with one more, which must be dark again (it is not stored).
+shift every angle by one: so a plan with dark frames ends with one more, after the brightest pattern, which must be dark
+again (it is not stored).
+
+Dark frames belong to an exposure. The file has room for the mean of one kind: that of the plan's main exposure.
 """
 
 from __future__ import annotations
@@ -134,8 +137,8 @@ class Scan:
     plan, path, header
         What to expose, where to, and what to write about it (`Instrument.capture_header`).
     on_frame
-        Called on the scan's thread with each frame once it is stored; dark frames come with pattern -1. What it raises
-        is logged, and the scan goes on.
+        Called on the scan's thread with each frame once it is stored; the dark frames that the file gets the mean of
+        come with pattern -1. What it raises is logged, and the scan goes on.
     on_status
         Called on the scan's thread whenever the status has changed; what it raises is logged.
     """
@@ -160,6 +163,7 @@ class Scan:
         self._thread = threading.Thread(target=self._run, name="scan")
         self._status = ScanStatus(ScanState.IDLE, None, 0, plan.frame_count)
         self._started = 0.0
+        self._exposure_ms: float | None = None  # as set last by this scan; None: not yet
         self._full_count = 2**header.optics.bit_depth - 1
 
     @property
@@ -216,7 +220,6 @@ class Scan:
                 f"The camera gives {camera.image_shape} pixels, the capture expects {self._header.image_shape}.",
                 "Start the scan again.",
             )
-        camera.set_exposure_ms(self._plan.exposure_ms)
 
     def _expose_all(self, writer: CaptureWriter) -> FinishReason:
         """Take and store every frame, until done or cancelled."""
@@ -224,31 +227,42 @@ class Scan:
         if truth is not None:
             writer.write_truth(truth)
         self._report(state=ScanState.RUNNING)
+        plan, exposures_ms = self._plan, self._plan.exposure_ms_n.tolist()
         dark_total = np.zeros(self._header.image_shape, np.float32)
-        darks_left = dark_count = int((self._plan.order_n == DARK).sum())
-        brightest = 0.0
-        for index, pattern in enumerate(self._plan.order_n.tolist()):
+        darks_left = per_exposure = plan.dark_count // len(plan.exposures_ms)
+        dark_light: dict[float, float] = {}
+        brightest, brightest_pattern = 0.0, DARK
+        for index, (pattern, exposure_ms) in enumerate(zip(plan.order_n.tolist(), exposures_ms, strict=True)):
             if self._cancel.is_set():
                 return FinishReason.CANCELLED
-            frame = self._expose(index, pattern)
-            if pattern == DARK:
-                dark_total += frame.image_yx
-                darks_left -= 1
-                if darks_left == 0:
-                    writer.write_dark(dark_total / np.float32(dark_count))
-            else:
+            frame = self._expose(index, pattern, exposure_ms)
+            light = _light(frame.image_yx)
+            if pattern != DARK:
                 writer.write_frame(frame)
-                brightest = max(brightest, _light(frame.image_yx))
-            self._tell_frame(frame)
-        if dark_count and brightest:
-            self._check_step(_light(dark_total) / dark_count, brightest)
-        expected = self._plan.frame_count - dark_count
+                if light > brightest:
+                    brightest, brightest_pattern = light, pattern
+                self._pass_on(frame)
+            else:
+                dark_light[exposure_ms] = dark_light.get(exposure_ms, 0.0) + light / per_exposure
+                if exposure_ms == plan.main_exposure_ms:
+                    dark_total += frame.image_yx
+                    darks_left -= 1
+                    if darks_left == 0:
+                        writer.write_dark(dark_total / np.float32(per_exposure))
+                    self._pass_on(frame)
+            self._tell_progress(index + 1)
+        if dark_light and brightest_pattern != DARK:
+            self._check_step(dark_light, brightest, brightest_pattern)
+        expected = plan.frame_count - plan.dark_count
         if writer.frames_written != expected:
             raise ScanError(f"{writer.frames_written} of {expected} frames were stored.", "Scan again.")
         return FinishReason.COMPLETE
 
-    def _expose(self, index: int, pattern: int) -> Frame:
+    def _expose(self, index: int, pattern: int, exposure_ms: float) -> Frame:
         instrument, plan = self._instrument, self._plan
+        if exposure_ms != self._exposure_ms:  # asking the camera for what it has costs time as well
+            instrument.camera.set_exposure_ms(exposure_ms)
+            self._exposure_ms = exposure_ms
         if pattern == DARK:
             instrument.leds.off()
         else:
@@ -265,9 +279,15 @@ class Scan:
             saturated_fraction=float(np.count_nonzero(image_yx >= self._full_count) / image_yx.size),
         )
 
-    def _check_step(self, dark: float, brightest: float) -> None:
-        """Expose once more without light: it is dark, or LEDs and frames have been out of step."""
-        last = _light(self._expose(self._plan.frame_count, DARK).image_yx)
+    def _check_step(self, dark_light: dict[float, float], brightest: float, pattern: int) -> None:
+        """Expose without light after the brightest pattern: it is dark, or LEDs and frames have been out of step.
+
+        The last pattern of the plan would not do: one in dark field is hardly lighter than none.
+        """
+        exposure_ms = float(self._plan.exposure_ms_p[pattern])
+        dark = dark_light[exposure_ms]
+        self._instrument.leds.show(self._plan.patterns_pl[pattern])
+        last = _light(self._expose(self._plan.frame_count, DARK, exposure_ms).image_yx)
         if last - dark > _LAST_FRAME_LIMIT * (brightest - dark) > 0:
             raise ScanError(
                 f"The last frame is lit although the LEDs were switched off before it (mean {last:.0f} counts, dark "
@@ -275,12 +295,13 @@ class Scan:
                 "Increase led_board.settle_ms in the hardware profile and scan again; do not use this capture.",
             )
 
-    def _tell_frame(self, frame: Frame) -> None:
+    def _pass_on(self, frame: Frame) -> None:
         try:
             self._on_frame(frame)
         except Exception:
             _log.exception("frame %d is stored, but was not passed on", frame.index)
-        done = frame.index + 1
+
+    def _tell_progress(self, done: int) -> None:
         elapsed_s = time.perf_counter() - self._started
         left = self._plan.frame_count - done
         self._report(frames_done=done, eta_s=elapsed_s / done * left)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
+    QComboBox,
     QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
@@ -18,14 +19,30 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from acquisition.estimate import bytes_text, duration_text
 from gui.actions import button_for
-from gui.section import Section, duration_text, hint
+from gui.section import Section, hint
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QAction
 
+    from acquisition.estimate import Estimate
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
+    from acquisition.profile_plan import PlanKind
+
+
+KINDS: dict[PlanKind, str] = {
+    "brightfield": "Bright field, LED after LED",
+    "annular": "Annulus, LED after LED",
+    "darkfield": "Dark field, ring after ring",
+    "dpc": "Half circles (DPC)",
+    "multiplexed": "Several LEDs at once",
+    "subset": "LEDs listed in the profile",
+    "list": "Patterns of a file",
+}
+NEEDS_PROFILE: tuple[PlanKind, ...] = ("annular", "subset", "list")
+"""Kinds that are only offered where the profile has their settings."""
 
 
 class AcquirePanel(Section):
@@ -40,6 +57,10 @@ class AcquirePanel(Section):
         self.sample.setObjectName("sample")
         self.sample.setAccessibleName("Name of the sample")
         self.sample.setPlaceholderText("what is on the stage")
+        self.kind = QComboBox()
+        self.kind.setObjectName("plan_kind")
+        self.kind.setAccessibleName("Which LEDs shine, and which of them together")
+        self.kind.currentIndexChanged.connect(lambda _: self.plan_edited.emit())
         self.exposure = QDoubleSpinBox()
         self.exposure.setObjectName("plan_exposure")
         self.exposure.setAccessibleName("Exposure of each frame")
@@ -59,8 +80,9 @@ class AcquirePanel(Section):
         form.addWidget(QLabel("Sample"), 0, 0)
         form.addWidget(self.sample, 0, 1, 1, 2)
         form.addWidget(QLabel("Plan"), 1, 0)
-        form.addWidget(self.exposure, 1, 1)
-        form.addWidget(self.every, 1, 2)
+        form.addWidget(self.kind, 1, 1, 1, 2)
+        form.addWidget(self.exposure, 2, 1)
+        form.addWidget(self.every, 2, 2)
         self.folder = QPushButton()
         self.folder.setObjectName("folder")
         self.folder.setProperty("flat", "true")
@@ -98,31 +120,43 @@ class AcquirePanel(Section):
 
     def set_profile(self, profile: Profile) -> None:
         """Take the limits and the default plan of a profile."""
-        for widget in (self.exposure, self.every):
+        for widget in (self.kind, self.exposure, self.every):
             widget.blockSignals(True)
+        self.kind.clear()
+        for kind, text in KINDS.items():
+            if kind not in NEEDS_PROFILE or kind == profile.plan.kind:
+                self.kind.addItem(text, kind)
+        self.kind.setCurrentIndex(self.kind.findData(profile.plan.kind))
         limits = profile.camera.exposure_ms
         self.exposure.setRange(limits.min, limits.max)
         self.exposure.setValue(profile.plan.exposure_ms)
         self.every.setValue(profile.plan.every)
-        for widget in (self.exposure, self.every):
+        for widget in (self.kind, self.exposure, self.every):
             widget.blockSignals(False)
 
     def set_connected(self, connected: bool) -> None:
         """Enable what needs an instrument."""
-        self.exposure.setEnabled(connected)
-        self.every.setEnabled(connected)
+        for widget in (self.kind, self.exposure, self.every):
+            widget.setEnabled(connected)
         if not connected:
             self.summary.setText("Connect the instrument first.")
             self.bar.setValue(0)
             self.say("")
 
-    def show_plan(self, plan: ExposurePlan, seconds: float, dark_frames: int) -> None:
-        """Tell what the plan will do."""
-        dark = f" after {dark_frames} dark frames" if dark_frames else ""
+    def chosen(self) -> dict[str, Any]:
+        """Return what the operator chose, by the keys of the profile's table [plan]."""
+        return {"kind": self.kind.currentData(), "exposure_ms": self.exposure.value(), "every": self.every.value()}
+
+    def show_plan(self, plan: ExposurePlan, seconds: float, estimate: Estimate) -> None:
+        """Tell what the plan will do; `seconds` is what the scans so far let expect."""
+        dark = f" after {plan.dark_count} dark frames" if plan.dark_count else ""
+        exposures = " and ".join(f"{exposure_ms:g}" for exposure_ms in plan.exposures_ms[:3])
         self.summary.setText(
             f"<b>{plan.frame_count} frames</b> in about <b>{duration_text(seconds)}</b>:"
-            f" {plan.pattern_count} LED patterns, {plan.exposure_ms:g} ms each{dark}."
+            f" {plan.pattern_count} LED patterns, {exposures} ms each{dark}"
+            + ("." if estimate.file_bytes is None else f"; {bytes_text(estimate.file_bytes)}.")
         )
+        self.summary.setToolTip("\n".join(estimate.lines()))
 
     def show_fault(self, message: str, remedy: str) -> None:
         """Say why the plan cannot be run."""
@@ -130,7 +164,7 @@ class AcquirePanel(Section):
 
     def set_scanning(self, scanning: bool) -> None:
         """While scanning the plan cannot be changed."""
-        for widget in (self.sample, self.exposure, self.every, self.folder):
+        for widget in (self.sample, self.kind, self.exposure, self.every, self.folder):
             widget.setEnabled(not scanning)
 
     def show_progress(self, done: int, total: int, eta_s: float | None) -> None:

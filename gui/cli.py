@@ -42,6 +42,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 Title = Annotated[str, typer.Option(help="What this capture is, for the file.")]
 Sample = Annotated[str, typer.Option(help="What is on the stage, for the file.")]
 Operator = Annotated[str, typer.Option(help="Who you are, for the file.")]
+PlanEntries = Annotated[
+    list[str] | None,
+    typer.Option("--plan", help="Put this in place of what the profile's table [plan] has.", metavar="KEY=VALUE"),
+]
 
 
 def finite(value: float) -> float:
@@ -51,6 +55,15 @@ def finite(value: float) -> float:
     return value
 
 
+Every = Annotated[
+    float | None,
+    typer.Option("--every", min=0.0, help="Time-lapse: seconds from one time point to the next.", metavar="SECONDS"),
+]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="Time-lapse: number of time points.")]
+Positions = Annotated[
+    Path | None,
+    typer.Option("--positions", help="CSV file of stage positions: name,x_um,y_um,z_um.", metavar="FILE"),
+]
 Seconds = Annotated[
     float, typer.Option("--max-seconds", min=1.0, callback=finite, help="Time limit of the fit, in seconds.")
 ]
@@ -169,9 +182,54 @@ def demo(
 
 
 @app.command()
+def plan(
+    profile: Profile = "simulated",
+    entries: PlanEntries = None,
+    every: Every = None,
+    count: Count = None,
+    positions: Positions = None,
+    image: Annotated[
+        str | None,
+        typer.Option(help="Rows and columns of an image, where the profile has no roi.", metavar="ROWS,COLUMNS"),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="PNG with the patterns in the pupil.", metavar="FILE")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture if it exists.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell what a scan would do: its patterns, and the time, light and disk space it takes.
+
+    The instrument is left alone. --plan, once for each key, puts a value in place of the profile's, for this call.
+    Kinds of plan: brightfield, annular (na_min to na_max), darkfield (rings), dpc (half circles), multiplexed
+    (leds_per_pattern, patterns, seed), subset (leds) and list (file, a CSV with pattern,led,brightness,exposure_ms).
+    All have every, exposure_ms, darkfield_exposure_ms, dark_frames, repeats and order.
+
+    Example: `fieldscope plan -p my_microscope.toml --plan kind=multiplexed --plan leds_per_pattern=4`
+    """
+    from gui.commands.plan import show_plan
+    from gui.commands.plan_options import experiment_changes, plan_changes
+
+    shape = None if image is None else whole_numbers(image, "--image", (2,), 1, "2048,2048")
+    lines, figures = show_plan(
+        profile,
+        plan_changes(entries or ()),
+        experiment_changes(every, count, positions),
+        None if shape is None else (shape[0], shape[1]),
+        picture,
+        overwrite,
+    )
+    typer.echo(json.dumps(figures) if as_json else "\n".join(lines))
+
+
+@app.command()
 def capture(
     output: Annotated[Path, typer.Option("--output", "-o", help="Capture file to write: NAME.h5.", metavar="FILE")],
     profile: Profile = "simulated",
+    entries: PlanEntries = None,
+    every: Every = None,
+    count: Count = None,
+    positions: Positions = None,
     title: Title = "",
     sample: Sample = "",
     operator: Operator = "",
@@ -179,14 +237,19 @@ def capture(
 ) -> None:
     """Scan the LEDs of a profile's plan into a capture file.
 
+    What it will take is told before the first frame; `fieldscope plan` tells it without the instrument, and what
+    --plan can change.
+
     Each frame is stored before the next one is exposed: a program that is killed loses none of them, a computer that
     stops those of the last second at most. Ctrl-C ends the scan, keeps its frames and switches the LEDs off.
 
     Example: `fieldscope capture --profile my_microscope.toml -o cells.h5 --sample "HeLa, day 2"`
     """
+    from gui.commands.plan_options import experiment_changes, plan_changes
     from gui.commands.scan import capture as run
 
-    say(run(profile, output, title, sample, operator), as_json)
+    changes = experiment_changes(every, count, positions)
+    say(run(profile, output, plan_changes(entries or ()), changes, title, sample, operator), as_json)
 
 
 @app.command("import")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pyqtgraph as pg
 from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QSpinBox, QVBoxLayout, QWidget
 
+from acquisition.estimate import duration_text
 from gui import theme
 from gui.actions import button_for
-from gui.section import Section, duration_text, hint
+from gui.section import Section, hint
 from recon.messages import Finished, FitProgress, FitSettings
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.estimate import READOUT_MS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.instrument import Instrument
     from acquisition.plan import ExposurePlan
 
-READOUT_MS = 30.0
-"""What a frame takes beyond settling and exposing, until a scan has shown it."""
 FIRST_LIGHT_S = 0.3
 """What a simulated microscope computes when an LED shines for the first time, for 256 x 256 pixels."""
 
@@ -29,17 +29,18 @@ class ScanTime:
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
-        self._readout_ms = READOUT_MS
+        self.readout_ms = READOUT_MS
+        """What a frame takes beyond settling and exposing, as far as is known."""
         self._lit_l = np.zeros(len(instrument.led_na_l2), bool)
 
     def estimate_s(self, plan: ExposurePlan) -> float:
         """Duration of a scan, in seconds."""
-        return plan.duration_s(self._readout_ms) + self._first_light_s(plan)
+        return plan.duration_s(self.readout_ms) + self._first_light_s(plan)
 
     def learn(self, plan: ExposurePlan, elapsed_s: float) -> None:
         """Take the readout of the next estimate from a scan that is complete and took `elapsed_s`."""
-        frame_ms = 1000 * max(0.0, elapsed_s - self._first_light_s(plan)) / max(1, plan.frame_count)
-        self._readout_ms = max(0.0, frame_ms - plan.exposure_ms - plan.settle_ms)
+        beyond_s = elapsed_s - self._first_light_s(plan) - plan.duration_s(0.0)
+        self.readout_ms = max(0.0, 1000 * beyond_s / max(1, plan.frame_count))
         self._lit_l |= _used_l(plan)
 
     def _first_light_s(self, plan: ExposurePlan) -> float:

@@ -26,16 +26,6 @@ def hint(text: str = "") -> QLabel:
     return label
 
 
-def duration_text(seconds: float) -> str:
-    """Time as an operator says it: 8 s, 2:05 min, 1:20 h."""
-    whole = max(0, round(seconds))
-    if whole < 90:
-        return f"{whole} s"
-    if whole < 5400:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
-
-
 class Section(QFrame):
     """Frame with a heading; put the contents into `body`."""
 

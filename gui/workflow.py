@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from acquisition.plan import DARK, ExposurePlan, PlanError, make_plan
+from acquisition.errors import OperatorError
+from acquisition.estimate import estimate
+from acquisition.experiment import Experiment
+from acquisition.plan import ExposurePlan, plan_for
 from acquisition.profile import Profile, ProfileError, load_profile
+from acquisition.profile_plan import changed_plan
 from acquisition.scan import FinishReason, ScanState, ScanStatus
 from gui.scan_time import ScanTime
 
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import Frame
-    from acquisition.errors import OperatorError
     from acquisition.instrument import Instrument
     from gui.instrument_service import InstrumentService
     from gui.panels import Panels
@@ -191,18 +194,17 @@ class Workflow(QObject):
         """Plan what the operator chose and tell what it means."""
         if self.instrument is None or self._scan_time is None:
             return
-        acquire, profile = self.panels.acquire, self.instrument.profile
-        settings = profile.plan.model_copy(
-            update={"exposure_ms": acquire.exposure.value(), "every": acquire.every.value()}
-        )
+        acquire, profile, led_na_l2 = self.panels.acquire, self.instrument.profile, self.instrument.led_na_l2
         try:
-            plan = make_plan(settings, self.instrument.led_na_l2, profile.objective.na, profile.led_board.settle_ms)
-        except PlanError as error:
+            plan = plan_for(profile, led_na_l2, changed_plan(profile, acquire.chosen()))
+        except OperatorError as error:
             self.plan = None
             acquire.show_fault(error.message, error.remedy)
         else:
             self.plan = plan
-            acquire.show_plan(plan, self._scan_time.estimate_s(plan), int((plan.order_n == DARK).sum()))
+            shape, readout_ms = self.instrument.camera.image_shape, self._scan_time.readout_ms
+            figures = estimate(Experiment(plan), profile, led_na_l2, shape, readout_ms, link_ms=0.0)
+            acquire.show_plan(plan, self._scan_time.estimate_s(plan), figures)
             self.panels.live.pupil.set_planned(plan.patterns_pl.max(axis=0) > 0)
         self.changed.emit()
 

@@ -39,6 +39,11 @@ _READ_OUT_STEP_UM = 0.5
 _OFF_AXIS_SEED, _NOISE_SEED = 1, 2  # streams of the one seed in the profile
 
 
+def truth_planes(z_um: tuple[float, float]) -> int:
+    """Number of planes of the truth between two depths."""
+    return max(2, round((z_um[1] - z_um[0]) / _READ_OUT_STEP_UM))
+
+
 class SimulatedMicroscope:
     """Everything behind the cables of a simulated profile.
 
@@ -149,7 +154,7 @@ class SimulatedMicroscope:
     def truth(self) -> Truth:
         """What the sample and the board really are, on planes about half a micrometre apart and the camera's pixels."""
         top, bottom = self._profile.sample.z_um
-        count = max(2, round((bottom - top) / _READ_OUT_STEP_UM))
+        count = truth_planes(self._profile.sample.z_um)
         edges_um = np.linspace(top, bottom, count + 1)
         z_um = 0.5 * (edges_um[:-1] + edges_um[1:])
         index_zyx = volume_zyx(self._phantom, z_um, self.sensor_shape, self._optics.pixel_um)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from acquisition.capture import check_free_name
 from acquisition.errors import OperatorError
+from acquisition.estimate import check_disk_space, estimate
 from acquisition.importers import import_tiffs
 from acquisition.instrument import open_instrument
-from acquisition.plan import make_plan
+from acquisition.plan import plan_for
 from acquisition.profile import load_profile
+from acquisition.profile_plan import ExperimentSettings, changed_experiment, changed_plan
 from acquisition.scan import FinishReason, Scan, ScanState
 from gui.commands.end_signals import end_signals
+from gui.commands.plan_options import experiment_of
 from gui.commands.progress import ProgressReport
 
 if TYPE_CHECKING:
@@ -57,8 +60,7 @@ def opened_instrument(profile: Profile, report: ProgressReport) -> Iterator[Inst
 
 def plan_of(instrument: Instrument) -> ExposurePlan:
     """The profile's plan for the board as it is."""
-    profile = instrument.profile
-    return make_plan(profile.plan, instrument.led_na_l2, profile.objective.na, profile.led_board.settle_ms)
+    return plan_for(instrument.profile, instrument.led_na_l2)
 
 
 def run_scan(
@@ -153,12 +155,38 @@ def _tell(status: ScanStatus, report: ProgressReport) -> None:
     report.update("scan", status.frames_done, status.frames_total, text)
 
 
-def capture(profile_name: str, output: Path, title: str, sample: str, operator: str) -> dict[str, Any]:
-    """Scan with a profile's default plan into a capture file; what happened, for the operator and for --json."""
+def capture(
+    profile_name: str,
+    output: Path,
+    plan_changes: dict[str, Any],
+    experiment_changes: dict[str, Any],
+    title: str,
+    sample: str,
+    operator: str,
+) -> dict[str, Any]:
+    """Scan a plan into a capture file, its estimate told before; what happened, for the operator and for --json.
+
+    Parameters
+    ----------
+    plan_changes, experiment_changes
+        Keys of the profile's tables [plan] and [experiment] that count in place of what stands there.
+    """
     profile = load_profile(profile_name)
     check_free_name(output)
+    changed_plan(profile, plan_changes)  # told before the devices are opened
+    if changed_experiment(profile, experiment_changes) != ExperimentSettings():
+        raise OperatorError(
+            "Time-lapse, positions and autofocus are planned, but this version scans once.",
+            "`fieldscope plan` tells what the experiment would take; leave out --every, --count, --positions and the"
+            " table [experiment].",
+        )
     with ProgressReport() as report, opened_instrument(profile, report) as instrument:
-        plan = plan_of(instrument)
+        led_na_l2, image_shape = instrument.led_na_l2, instrument.camera.image_shape
+        experiment = experiment_of(profile, led_na_l2, plan_changes, experiment_changes)
+        plan, expected = experiment.plan, estimate(experiment, profile, led_na_l2, image_shape)
+        for line in expected.lines():
+            report.note(f"     {line}")
+        check_disk_space(output, expected.file_bytes)
         header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
         path = run_scan(instrument, plan, output, header, report)
     return {
@@ -167,7 +195,7 @@ def capture(profile_name: str, output: Path, title: str, sample: str, operator: 
         "plan": plan.name,
         "frames": int((plan.order_n >= 0).sum()),
         "patterns": len(plan.patterns_pl),
-        "exposure_ms": plan.exposure_ms,
+        "exposure_ms": plan.exposures_ms.tolist(),
     }
 
 

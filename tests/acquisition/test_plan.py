@@ -82,7 +82,7 @@ def test_every_repeat_is_a_permutation(na: np.ndarray, dark: int, repeats: int, 
 @given(directions)
 def test_spread_covers_with_every_prefix(na: np.ndarray) -> None:
     """No direction is farther from the first k than those k are apart: none can be placed better by more than 2."""
-    order = spread_order(na)
+    order = spread_order(np.eye(len(na), dtype=np.float32), na)
     distance = np.linalg.norm(na[:, None] - na[None], axis=2)
     for count in range(2, len(na) + 1):
         prefix = order[:count]

@@ -106,7 +106,7 @@ def test_the_profile_is_locked_while_connecting(window: MainWindow, monkeypatch:
 
 def test_the_first_scan_of_a_simulation_computes() -> None:
     patterns_pl = np.eye(4, dtype=np.float32)[:3]
-    plan = ExposurePlan("ring", patterns_pl, np.array([-1, 0, 1, 2], np.int32), exposure_ms=10, settle_ms=0)
+    plan = ExposurePlan("ring", patterns_pl, np.array([-1, 0, 1, 2], np.int32), np.full(3, 10.0), settle_ms=0)
     camera = SimpleNamespace(image_shape=(512, 256))
     instrument: Any = SimpleNamespace(profile=load_profile("simulated"), camera=camera, led_na_l2=np.zeros((4, 2)))
     times = ScanTime(instrument)

@@ -41,6 +41,8 @@ class Estimate:
         Number of scans; of frames stored by all of them, and of frames without light, which are not.
     patterns, leds
         Of the plan.
+    mixed
+        Patterns that light both inside and outside the objective's NA; a reconstruction cannot use them.
     scan_s, total_s
         Time of the first scan, and from the start to the end of the experiment.
     late_s
@@ -68,6 +70,7 @@ class Estimate:
     dark_frames: int
     patterns: int
     leds: int
+    mixed: int
     scan_s: float
     total_s: float
     late_s: float
@@ -90,6 +93,8 @@ class Estimate:
             f"time: about {_short_text(self.total_s)}"
             + (f", {_short_text(self.scan_s)} for the first scan" if self.scans > 1 else ""),
         ]
+        if self.mixed:
+            lines.append(f"{self.mixed} patterns mix bright and dark field: a reconstruction leaves them out")
         if self.late_s > 0:
             lines.append(
                 f"a time point takes {_short_text(self.round_s)}, the interval is {_short_text(self.interval_s)}:"
@@ -140,7 +145,8 @@ def estimate(
     exposed_l = plan.patterns_pl[rows].T @ plan.exposure_ms_n[lit_n] / 1000
     shining_s = float(plan.patterns_pl[rows].sum(axis=1) @ frame_ms_n[lit_n]) / 1000
     light_s, exposing_s = scans * float(exposed_l.sum()), scans * float(plan.exposure_ms_n[lit_n].sum()) / 1000
-    bright = int((np.hypot(*led_na_l2.T) <= profile.objective.na).sum())
+    inside_l = np.hypot(*led_na_l2.T) <= profile.objective.na
+    bright, lit_pl = int(inside_l.sum()), plan.patterns_pl > 0
     irradiance = profile.illumination.irradiance_mw_per_cm2
     scan_s, round_s, total_s, late_s = _times(experiment, frame_ms_n, lit_n)
     frames = scans * int(lit_n.sum())
@@ -149,7 +155,8 @@ def estimate(
         frames=frames,
         dark_frames=plan.dark_count,
         patterns=plan.pattern_count,
-        leds=int(plan.patterns_pl.any(axis=0).sum()),
+        leds=int(lit_pl.any(axis=0).sum()),
+        mixed=int(((lit_pl & inside_l).any(axis=1) & (lit_pl & ~inside_l).any(axis=1)).sum()),
         scan_s=scan_s,
         total_s=total_s,
         late_s=late_s,

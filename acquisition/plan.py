@@ -205,7 +205,7 @@ def plan_for(
 def spread_order(patterns_pl: NDArray[np.float32], led_na_l2: NDArray[np.float64]) -> NDArray[np.intp]:
     """Order patterns so that every first few of them cover the whole range of directions evenly.
 
-    Starts nearest the axis; each next pattern is the one with the direction farthest from all before it, and of several
+    Starts with the pattern that covers best alone; each next one is that with the direction farthest from all before it, and of several
     such the one whose directions are farthest together. Where every direction is covered, this begins anew. With one
     LED a pattern this is the farthest-point traversal (Gonzalez 1985): after k of them no direction is farther from a
     lit one than twice what the best choice of k could do.
@@ -216,9 +216,8 @@ def spread_order(patterns_pl: NDArray[np.float32], led_na_l2: NDArray[np.float64
     lit_p, lit = np.nonzero(patterns_pl)
     starts = np.searchsorted(lit_p, np.arange(count))
     na_i2 = led_na_l2[lit]  # directions of all LEDs of all patterns, pattern after pattern
-    off_axis = np.add.reduceat((na_i2**2).sum(axis=1), starts) / np.bincount(lit_p)
     order = np.zeros(count, np.intp)
-    order[0] = np.argmin(off_axis)
+    order[0] = np.argmin([_squared_distance(na_i2, led_na_l2[row_l > 0]).max() for row_l in patterns_pl])
     left_p = np.ones(count, bool)
     distance_i = np.full(len(lit), np.inf)
     for number in range(1, count):

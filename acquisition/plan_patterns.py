@@ -28,8 +28,8 @@ AXIS_NA = 1e-6
 OPPOSITE_SHARE = 0.1
 """Two LEDs count as opposite where their directions cancel within this share of the objective's NA."""
 
-_DESIGN_WORK = 1e8
-_MOST_DESIGNS = 200
+_DESIGN_WORK = 3e7
+_MOST_DESIGNS = 100
 
 
 class PlanError(OperatorError):
@@ -278,7 +278,7 @@ def _best_design(
 
 
 def _random_design(leds: int, count: int, uses: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Fill pattern after pattern with LEDs that have been lit least: each ends up lit `uses` times."""
+    """Fill pattern after pattern with LEDs that have been lit least, so that each ends up lit `uses` times; then mix."""
     design_pl = np.zeros((count, leds), bool)
     left_l = np.full(leds, uses)
     sizes = np.diff(np.linspace(0, leds * uses, count + 1).astype(int))
@@ -286,4 +286,24 @@ def _random_design(leds: int, count: int, uses: int, rng: np.random.Generator) -
         chosen = np.lexsort((rng.random(leds), -left_l))[:size]
         row_l[chosen] = True
         left_l[chosen] -= 1
-    return design_pl
+    return design_pl if uses == 1 else _mixed(design_pl, rng)
+
+
+def _mixed(design_pl: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Exchange LEDs between pairs of patterns: sizes and uses stay.
+
+    As filled, the patterns come in rounds that light every LED once; such rounds have equal sums and so are dependent.
+    """
+    rows = [set(np.flatnonzero(row_l).tolist()) for row_l in design_pl]
+    exchanges = 2 * int(design_pl.sum())
+    pairs, places = rng.integers(len(rows), size=(exchanges, 2)).tolist(), rng.random((exchanges, 2)).tolist()
+    for (one, other), (at, other_at) in zip(pairs, places, strict=True):
+        only_one, only_other = sorted(rows[one] - rows[other]), sorted(rows[other] - rows[one])
+        if only_one and only_other:
+            led, other_led = only_one[int(at * len(only_one))], only_other[int(other_at * len(only_other))]
+            rows[one] ^= {led, other_led}
+            rows[other] ^= {led, other_led}
+    mixed_pl = np.zeros_like(design_pl)
+    for row_l, row in zip(mixed_pl, rows, strict=True):
+        row_l[sorted(row)] = True
+    return mixed_pl

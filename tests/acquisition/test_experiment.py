@@ -1,0 +1,177 @@
+"""Experiments and estimates: the order of scans, the uneven end, time, light and bytes."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acquisition.errors import OperatorError
+from acquisition.estimate import MOVE_S, bytes_text, check_disk_space, estimate
+from acquisition.experiment import Experiment, ExperimentError, Position, TimeLapse, make_experiment
+from acquisition.plan import ExposurePlan, make_plan, plan_for
+from acquisition.profile import Profile, parse_profile
+from acquisition.profile_plan import AutofocusSettings, ExperimentSettings, PlanSettings
+from acquisition.scan import FinishReason, Scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from acquisition.instrument import Instrument
+
+PLACES = (Position("A", 0, 0, 0), Position("B", 100, 0, 0), Position("C", 200, 0, 5))
+LED_NA = np.array([[0.0, 0.0], [0.2, 0.0], [0.0, 0.3], [0.5, 0.0]])
+
+
+@pytest.fixture
+def plan() -> ExposurePlan:
+    """Return three bright-field LEDs of 10 ms, one dark-field LED of 50 ms, two dark frames for each exposure."""
+    chosen = PlanSettings(
+        kind="annular", na_max=0.9, exposure_ms=10.0, darkfield_exposure_ms=50.0, dark_frames=2, order="board"
+    )
+    return make_plan(chosen, LED_NA, 0.4, settle_ms=5.0)
+
+
+def test_all_positions_of_a_time_point_then_the_next(plan: ExposurePlan) -> None:
+    focus = AutofocusSettings(range_um=10.0, step_um=1.0, every=2)
+    experiment = Experiment(plan, TimeLapse(60, 3), PLACES, focus)
+    visits = list(experiment.visits())
+    assert [(visit.time_point, visit.position) for visit in visits] == [(t, p) for t in range(3) for p in range(3)]
+    assert [visit.due_s for visit in visits] == [0] * 3 + [60] * 3 + [120] * 3
+    assert [visit.place for visit in visits[:3]] == list(PLACES)
+    assert [visit.focus for visit in visits] == [True] * 3 + [False] * 3 + [True] * 3
+    assert [visit.dark for visit in visits] == [True] + [False] * 8
+    assert len(visits) == experiment.scan_count
+    assert experiment.plan_of(visits[0]) is plan
+    assert (experiment.plan_of(visits[1]).order_n >= 0).all()
+    assert focus.frames == 11
+
+
+def test_one_scan_where_the_stage_stands(plan: ExposurePlan) -> None:
+    (visit,) = Experiment(plan).visits()
+    assert (visit.place, visit.focus, visit.due_s) == (None, False, 0)
+
+
+def test_an_experiment_of_settings(plan: ExposurePlan, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("name,x_um,y_um,z_um\nA,1,2,3\n")
+    settings = ExperimentSettings(interval_s=5.0, count=4, positions=str(tmp_path / "p.csv"))
+    experiment = make_experiment(plan, settings)
+    assert (experiment.time_lapse, experiment.positions) == (TimeLapse(5, 4), (Position("A", 1, 2, 3),))
+    assert make_experiment(plan, ExperimentSettings()).scan_count == 1
+
+
+@pytest.mark.parametrize(("interval_s", "count"), [(-1, 2), (np.inf, 2), (np.nan, 2), (1, 0)])
+def test_no_time_lapse(interval_s: float, count: int) -> None:
+    with pytest.raises(ExperimentError):
+        TimeLapse(interval_s, count)
+
+
+# --- estimates ------------------------------------------------------------------------------------------------------
+
+
+def test_figures_of_one_scan(plan: ExposurePlan, small_profile: Profile) -> None:
+    figures = estimate(Experiment(plan), small_profile, LED_NA, readout_ms=20, link_ms=1)
+    assert (figures.scans, figures.frames, figures.dark_frames, figures.patterns, figures.leds) == (1, 4, 4, 4, 4)
+    beyond_ms = 5 + 20 + 1
+    # the closing dark frame has the longest exposure of those before
+    assert figures.total_s == figures.scan_s == pytest.approx((9 * beyond_ms + 5 * 10 + 4 * 50) / 1000)
+    assert figures.light_s == pytest.approx((3 * 10 + 50) / 1000)
+    assert figures.led_exposure_s == pytest.approx(0.05)
+    assert figures.brightfield_s == pytest.approx(0.08 / 3)
+    assert figures.brightfield_share == pytest.approx(1 / 3)
+    assert figures.lit_share == pytest.approx((80 + 4 * beyond_ms) / 80)
+    assert figures.late_s == 0
+    assert figures.dose_j_per_cm2 is None
+    assert figures.mixed == 0
+    triggered = estimate(Experiment(plan), small_profile, LED_NA, readout_ms=20, link_ms=1, triggered=True)
+    assert triggered.scan_s == pytest.approx((5 * 20 + 4 * 55) / 1000)  # 15 ms are shorter than the read-out
+
+
+def test_dose_counts_the_time_in_which_the_leds_shine(plan: ExposurePlan, small_profile: Profile) -> None:
+    bright = small_profile.illumination.model_copy(update={"irradiance_mw_per_cm2": 40.0})
+    profile = small_profile.model_copy(update={"illumination": bright})
+    figures = estimate(Experiment(plan, TimeLapse(1, 5)), profile, LED_NA, readout_ms=20, link_ms=1)
+    assert figures.dose_j_per_cm2 == pytest.approx(5 * 0.040 * (80 + 4 * 26) / 1000)
+    assert "J/cm2" in "\n".join(figures.lines())
+
+
+def test_an_interval_that_suffices_and_one_that_does_not(plan: ExposurePlan, small_profile: Profile) -> None:
+    slow = estimate(Experiment(plan, TimeLapse(100, 4), PLACES), small_profile, LED_NA)
+    assert slow.late_s == 0
+    assert slow.total_s == pytest.approx(300 + 3 * MOVE_S, abs=2)
+    assert "late" not in "\n".join(slow.lines())
+    fast = estimate(Experiment(plan, TimeLapse(1, 4), PLACES), small_profile, LED_NA)
+    assert fast.frames == 4 * 3 * 4
+    assert fast.late_s == pytest.approx(3 * fast.round_s - 3, abs=1)
+    assert any("the interval is 1.0 s" in line and "late" in line for line in fast.lines())
+    back_to_back = estimate(Experiment(plan, TimeLapse(0, 4), PLACES), small_profile, LED_NA)
+    assert back_to_back.total_s == pytest.approx(fast.total_s)
+
+
+def test_autofocus_takes_its_time(plan: ExposurePlan, small_profile: Profile) -> None:
+    focus = AutofocusSettings(range_um=10.0, step_um=1.0, every=2)
+    with_it, without = (
+        estimate(Experiment(plan, TimeLapse(0, 4), autofocus=how), small_profile, LED_NA, readout_ms=20, link_ms=1)
+        for how in (focus, None)
+    )
+    assert with_it.total_s - without.total_s == pytest.approx(2 * 11 * (10 + 26) / 1000)
+
+
+def test_mixed_patterns_are_told(small_profile: Profile) -> None:
+    plan = make_plan(PlanSettings(kind="dpc", na_max=0.9, exposure_ms=1.0), np.vstack([LED_NA, -LED_NA]), 0.4, 0)
+    figures = estimate(Experiment(plan), small_profile, np.vstack([LED_NA, -LED_NA]))
+    assert figures.mixed == 2
+    assert "2 patterns mix bright and dark field" in "\n".join(figures.lines())
+
+
+@given(
+    interval_s=st.floats(0, 5), count=st.integers(1, 8), places=st.integers(0, 3), readout_ms=st.floats(0, 100),
+    triggered=st.booleans(),
+)  # fmt: skip
+def test_no_time_point_starts_early(
+    interval_s: float, count: int, places: int, readout_ms: float, triggered: bool
+) -> None:
+    chosen = PlanSettings(kind="brightfield", exposure_ms=10.0, dark_frames=1)
+    experiment = Experiment(make_plan(chosen, LED_NA, 0.4, 5.0), TimeLapse(interval_s, count), PLACES[:places])
+    profile = _profile()
+    figures = estimate(experiment, profile, LED_NA, readout_ms=readout_ms, triggered=triggered)
+    assert figures.total_s >= (count - 1) * interval_s + figures.late_s
+    assert figures.total_s <= count * max(interval_s, figures.round_s) + 1e-9
+    assert figures.frames == count * max(1, places) * 3
+
+
+def _profile() -> Profile:
+    from tests.acquisition.conftest import SMALL
+
+    return parse_profile(SMALL, "small.toml")
+
+
+@pytest.mark.parametrize("repeats", [1, 30])
+def test_estimated_frames_and_bytes_are_those_of_the_file(instrument: Instrument, repeats: int, tmp_path: Path) -> None:
+    profile = instrument.profile
+    settings = profile.plan.model_copy(update={"repeats": repeats, "exposure_ms": 0.5})
+    plan = plan_for(profile, instrument.led_na_l2, settings)
+    figures = estimate(Experiment(plan), profile, instrument.led_na_l2, instrument.camera.image_shape)
+    stored: list[Any] = []
+    scan = Scan(instrument, plan, tmp_path / "a.h5", instrument.capture_header(plan), on_frame=stored.append)
+    scan.start()
+    assert scan.wait(120).reason is FinishReason.COMPLETE
+    assert len([frame for frame in stored if frame.pattern >= 0]) == figures.frames
+    assert len(stored) - figures.frames == figures.dark_frames
+    assert figures.file_bytes == pytest.approx((tmp_path / "a.h5").stat().st_size, rel=0.05)
+
+
+def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(2e9, 0, 1e9))
+    path = tmp_path / "new" / "folder" / "a.h5"
+    check_disk_space(path, None)
+    check_disk_space(path, int(0.9e9))
+    with pytest.raises(OperatorError, match=r"takes 120 GB, 933 MB are free") as error:
+        check_disk_space(path, int(120e9))
+    assert "fewer frames" in error.value.remedy
+    assert (bytes_text(1234), bytes_text(4_340_000), bytes_text(int(2.5e12))) == ("1 kB", "4.34 MB", "2.5 TB")

@@ -205,10 +205,10 @@ def plan_for(
 def spread_order(patterns_pl: NDArray[np.float32], led_na_l2: NDArray[np.float64]) -> NDArray[np.intp]:
     """Order patterns so that every first few of them cover the whole range of directions evenly.
 
-    Starts with the pattern that covers best alone; each next one is that with the direction farthest from all before it, and of several
-    such the one whose directions are farthest together. Where every direction is covered, this begins anew. With one
-    LED a pattern this is the farthest-point traversal (Gonzalez 1985): after k of them no direction is farther from a
-    lit one than twice what the best choice of k could do.
+    Starts with the pattern that covers best alone; each next one is that with the direction farthest from all before
+    it, and of several such the one whose directions are farthest together. Where every direction is covered, this
+    begins anew. With one LED a pattern this is the farthest-point traversal (Gonzalez 1985): after k of them no
+    direction is farther from a lit one than twice what the best choice of k could do.
     """
     count = len(patterns_pl)
     if not count:

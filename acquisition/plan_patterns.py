@@ -278,7 +278,7 @@ def _best_design(
 
 
 def _random_design(leds: int, count: int, uses: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Fill pattern after pattern with LEDs that have been lit least, so that each ends up lit `uses` times; then mix."""
+    """Fill pattern after pattern with the LEDs lit least so far, so that each ends up lit `uses` times; then mix."""
     design_pl = np.zeros((count, leds), bool)
     left_l = np.full(leds, uses)
     sizes = np.diff(np.linspace(0, leds * uses, count + 1).astype(int))

@@ -166,7 +166,7 @@ def test_estimated_frames_and_bytes_are_those_of_the_file(instrument: Instrument
 
 
 def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(2e9, 0, 1e9))
     path = tmp_path / "new" / "folder" / "a.h5"
     check_disk_space(path, None)

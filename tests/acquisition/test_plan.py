@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -179,9 +178,10 @@ def test_any_plan_on_any_board(na_l2: NDArray[np.float64], kind: str, keys: dict
 
 
 def test_halves_are_those_of_the_pupil_as_pictures_show_it() -> None:
-    na = np.array([[0.0, 0.0], [0.2, -0.1], [-0.2, 0.1], [0.2, 0.0], [0.0, 0.2], [0.0, -0.2], [-0.2, 0.0], [0.5, 0.5]])
-    top, bottom, left, right = (np.flatnonzero(row).tolist() for row in make_plan(settings("dpc"), na, NA, 0).patterns_pl)
-    assert (top, bottom, left, right) == ([1, 5], [2, 4], [2, 6], [1, 3])
+    na = np.array([(0, 0), (0.2, -0.1), (-0.2, 0.1), (0.2, 0), (0, 0.2), (0, -0.2), (-0.2, 0), (0.5, 0.5)], float)
+    top, bottom, left, right = make_plan(settings("dpc"), na, NA, 0).patterns_pl
+    assert [np.flatnonzero(half).tolist() for half in (top, bottom)] == [[1, 5], [2, 4]]
+    assert [np.flatnonzero(half).tolist() for half in (left, right)] == [[2, 6], [1, 3]]
 
 
 def test_halves_with_an_inner_na() -> None:
@@ -228,15 +228,9 @@ def test_multiplexed_patterns_are_well_conditioned() -> None:
     few_pl = make_plan(settings("multiplexed", leds_per_pattern=4), ring, NA, 0).patterns_pl
     together = (few_pl[:, :12] * few_pl[:, 12:]).sum()
     rng = np.random.default_rng(0)
-    by_chance = [sum(len({led % 12 for led in part}) < 4 for part in rng.permutation(24).reshape(6, 4)) for _ in range(200)]
+    random_pl = rng.permuted(np.tile(np.arange(24), (200, 1)), axis=1).reshape(200, 6, 4) % 12
+    by_chance = [sum(len(set(row)) < 4 for row in rows) for rows in random_pl.tolist()]
     assert together <= 0.3 * np.mean(by_chance)
-
-
-def test_large_boards_are_planned_quickly_enough_to_type_ahead() -> None:
-    began = time.process_time()
-    for chosen in (settings("annular", na_max=0.9, order="spread"), settings("multiplexed", na_max=0.9, order="spread")):
-        make_plan(chosen, grid(32, 0.6), NA, 0)
-    assert time.process_time() - began < 60  # about 3 s
 
 
 # --- order ----------------------------------------------------------------------------------------------------------

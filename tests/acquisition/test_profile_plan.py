@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIMULATED = shipped_profiles()["simulated"].read_text(encoding="utf-8")
-PLAIN = 'kind = "brightfield"               # every LED inside the objective\'s NA'
+PLAIN = 'kind = "brightfield"'
 
 
 def with_plan(lines: str, experiment: str = "") -> str:
@@ -36,7 +36,7 @@ def with_plan(lines: str, experiment: str = "") -> str:
         (PLAIN, "interval_s = -1", "experiment.interval_s", "-1", "at least 0"),
         (PLAIN, "count = 0", "experiment.count", "0", "at least 1"),
         (PLAIN, "interval = 3", "experiment.interval", "3", "interval_s"),
-        (PLAIN, "autofocus = { range_um = 10.0, step_um = 6.0 }", "experiment.autofocus.step_um", "6.0", "half of range_um"),
+        (PLAIN, "autofocus = { range_um = 10.0, step_um = 6.0 }", "experiment.autofocus.step_um", "6.0", "half of"),
         (PLAIN, "autofocus = { range_um = 10.0 }", "experiment.autofocus.step_um", "(missing)", "needed"),
     ],
 )  # fmt: skip

@@ -114,6 +114,51 @@ def test_board_that_switches_late_is_noticed(instrument: Instrument, plan: Expos
     assert read_capture(tmp_path / "a.h5").status == "failed"
 
 
+def several_exposures(plan: ExposurePlan) -> ExposurePlan:
+    """Return the plan with its last two patterns exposed longer, as in dark field."""
+    exposure_ms_p = plan.exposure_ms_p.copy()
+    exposure_ms_p[plan.order_n[-2:]] = 3.0
+    return plan.with_exposures(exposure_ms_p)
+
+
+def test_each_pattern_has_its_exposure_and_its_dark_frames(
+    instrument: Instrument, plan: ExposurePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    set_exposure_ms = instrument.camera.set_exposure_ms
+    monkeypatch.setattr(
+        instrument.camera, "set_exposure_ms", lambda ms: (asked.append(ms), set_exposure_ms(ms))[1]
+    )
+    mixed = several_exposures(plan)
+    frames: list[Frame] = []
+    run = scan(instrument, mixed, tmp_path / "a.h5", on_frame=frames.append)
+    run.start()
+    status = run.wait(60)
+    assert (status.reason, status.frames_done, status.frames_total) == (FinishReason.COMPLETE, 16, 16)
+    assert asked == [2.0, 3.0, 2.0, 3.0], "set when it changes, and not before every frame; the brightest one last"
+    capture = read_capture(tmp_path / "a.h5")
+    np.testing.assert_array_equal(capture.exposure_ms_n, mixed.exposure_ms_n[4:])
+    assert [(frame.pattern, frame.exposure_ms) for frame in frames[:2]] == [(-1, 2.0), (-1, 2.0)]
+    dark_frames = [frame.image_yx for frame in frames if frame.pattern < 0]
+    assert capture.dark_yx is not None
+    np.testing.assert_allclose(capture.dark_yx, np.mean(dark_frames, axis=0), rtol=1e-6)
+    assert len(dark_frames) == 2, "those of the main exposure alone"
+    levels = capture.images_nyx.mean(axis=(1, 2)) - 100
+    assert levels[-2:].mean() == pytest.approx(1.5 * levels[:-2].mean(), rel=0.1)
+
+
+def test_a_late_board_is_noticed_where_the_last_pattern_is_dark(
+    instrument: Instrument, plan: ExposurePlan, tmp_path: Path
+) -> None:
+    patterns_pl = plan.patterns_pl.copy()
+    patterns_pl[plan.order_n[-1]] *= 0.01
+    assert instrument.simulated is not None
+    instrument.simulated.board.inject(BoardFault.ONE_BEHIND)
+    run = scan(instrument, replace(plan, patterns_pl=patterns_pl), tmp_path / "a.h5")
+    run.start()
+    assert "switches late" in run.wait(60).message
+
+
 def test_camera_fails_in_mid_scan_and_the_light_goes_out(
     instrument: Instrument, plan: ExposurePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

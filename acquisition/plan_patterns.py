@@ -2,7 +2,8 @@
 
 Bright and dark field never share a multiplexed pattern. An LED outside the objective's NA gives thousands of times less
 light than one inside: its image would drown in the other's shot noise, no exposure suits both, and the reconstruction,
-which treats the two differently, has to leave such an image out.
+which treats the two differently, has to leave such an image out. A board is never quite where it should be, so LEDs
+near the edge of the aperture may turn out to be on its other side: they have patterns of their own and spoil no others.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ AXIS_NA = 1e-6
 
 OPPOSITE_SHARE = 0.1
 """Two LEDs count as opposite where their directions cancel within this share of the objective's NA."""
+
+EDGE_SHARE = 0.05
+"""LEDs nearer than this share of the objective's NA to the edge of the aperture may be bright or dark field."""
 
 _DESIGN_WORK = 3e7
 _MOST_DESIGNS = 100
@@ -192,9 +196,10 @@ def _halves(leds: NDArray[np.intp], led_na_l2: NDArray[np.float64]) -> list[NDAr
 def _multiplexed(
     settings: PlanSettings, leds: NDArray[np.intp], led_na_l2: NDArray[np.float64], objective_na: float
 ) -> list[NDArray[np.intp]]:
-    """Random patterns in which each LED is lit equally often, bright and dark field apart."""
+    """Random patterns in which each LED is lit equally often: bright field, its edge, and dark field apart."""
     na = np.hypot(*led_na_l2[leds].T)
-    groups = [group for group in (leds[na <= objective_na], leds[na > objective_na]) if len(group)]
+    zone = np.searchsorted(objective_na * np.array([1 - EDGE_SHARE, 1, 1 + EDGE_SHARE]), na, side="left")
+    groups = [leds[zone == number] for number in np.unique(zone)]
     uses, counts = _share_out([len(group) for group in groups], settings.leds_per_pattern, settings.patterns)
     rng = np.random.default_rng(settings.seed)
     patterns = []
@@ -223,7 +228,7 @@ def _share_out(sizes: list[int], most: int, wanted: int | None) -> tuple[int, li
     if wanted is None:
         return 1, needed(1)
     if wanted < least:
-        apart = " (bright and dark field apart)" if len(sizes) > 1 else ""
+        apart = " (bright field, dark field and the edge between them apart)" if len(sizes) > 1 else ""
         raise PlanError(
             f"{wanted} patterns of at most {most} LEDs do not light all {sum(sizes)} LEDs{apart}; it takes {least}.",
             f"Set plan.patterns to {least} or more, leave it out, or raise plan.leds_per_pattern.",

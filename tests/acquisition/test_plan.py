@@ -87,11 +87,11 @@ def test_dark_frames_first_then_every_repeat() -> None:
         (settings("dpc", na_max=0.35, na_min=0.15), "The top half of the plan's 2 LEDs is empty", "shift"),
         (settings("dpc", na_min=0.35), "NA of 0.35 to 0.3", "Widen"),
         (settings("multiplexed", patterns=1, leds_per_pattern=3),
-         "1 patterns of at most 3 LEDs do not light all 4 LEDs; it takes 2", "2 or more"),
+         r"1 patterns of at most 3 LEDs do not light all 4 LEDs \(.*apart\); it takes 2", "2 or more"),
         (settings("multiplexed", na_max=0.5, patterns=2, leds_per_pattern=3),
-         r"do not light all 6 LEDs \(bright and dark field apart\); it takes 3", "3 or more"),
+         r"do not light all 6 LEDs \(bright field, dark field and the edge between them apart\); it takes 3", "3 or more"),
         (settings("multiplexed", patterns=5, leds_per_pattern=1), "equally often; 4 or 8 can", "plan.patterns"),
-        (settings("multiplexed", patterns=3, leds_per_pattern=4), "3 different patterns of 4 out of 4 LEDs", "fewer"),
+        (settings("multiplexed", na_max=0.25, patterns=3), "3 different patterns of 4 out of 3 LEDs", "fewer"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -217,6 +217,17 @@ def test_multiplexed_shares_light_evenly(leds: int, most: int, patterns: int, se
     assert np.ptp(sizes) <= 1
     assert sizes.max() <= min(most, leds)
     assert np.array_equal(make_plan(chosen, na_l2, NA, 0).patterns_pl, plan.patterns_pl), "the seed decides"
+
+
+def test_leds_at_the_edge_of_the_aperture_spoil_no_other_patterns() -> None:
+    """On whichever side of the edge they turn out to be, patterns without them are all bright or all dark field."""
+    na_l2 = grid(17, 0.7)
+    patterns_pl = make_plan(settings("multiplexed", na_max=0.7), na_l2, NA, 0).patterns_pl
+    na_l = np.hypot(*na_l2.T)
+    edge_pl = patterns_pl[:, np.abs(na_l / NA - 1) < 0.049]
+    with_edge_p = edge_pl.any(axis=1)
+    assert with_edge_p.any()
+    np.testing.assert_array_equal(edge_pl[with_edge_p].sum(axis=1), patterns_pl[with_edge_p].sum(axis=1))
 
 
 def test_multiplexed_patterns_are_well_conditioned() -> None:

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 
 from acquisition.csv_table import read_rows
 from acquisition.errors import OperatorError
-from acquisition.profile_plan import AutofocusSettings  # noqa: TC001  dataclasses are read when the program runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from acquisition.plan import ExposurePlan
-    from acquisition.profile_plan import ExperimentSettings
+    from acquisition.profile_plan import AutofocusSettings, ExperimentSettings
 
 
 class ExperimentError(OperatorError):

@@ -181,6 +181,11 @@ def _by_name(files: Sequence[Path], plan: ExposurePlan, name_pattern: str) -> tu
     """Choose the files that fit the pattern, in the plan's order; those of one LED in the order of their names."""
     if name_pattern.count(LED_FIELD) != 1:
         raise TiffImportError(f"The name pattern {name_pattern!r} needs {LED_FIELD} once.", "Write img_{led}.tif, say.")
+    if (np.count_nonzero(plan.patterns_pl, axis=1) != 1).any():
+        raise TiffImportError(
+            f"The plan ({plan.name}) lights several LEDs at once, a name with {LED_FIELD} tells one.",
+            "Leave the name pattern out: the files are then taken in the order of the plan's patterns.",
+        )
     before, after = (".*?".join(map(re.escape, part.split("*"))) for part in name_pattern.split(LED_FIELD))
     regex = re.compile(f"{before}(\\d+){after}", re.IGNORECASE)
     led_of = {path: int(found[1]) for path in files if (found := regex.fullmatch(path.name))}

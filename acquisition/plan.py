@@ -181,9 +181,7 @@ def make_plan(
     )
 
 
-def plan_for(
-    profile: Profile, led_na_l2: NDArray[np.float64], settings: PlanSettings | None = None
-) -> ExposurePlan:
+def plan_for(profile: Profile, led_na_l2: NDArray[np.float64], settings: PlanSettings | None = None) -> ExposurePlan:
     """Plan what the profile asks for, or other settings, on its board; `led_na_l2` (L, 2) are the LEDs' directions.
 
     Raises

@@ -19,6 +19,7 @@ from pydantic import Field, PrivateAttr, Strict, ValidationError, ValidationInfo
 import hardware_configs
 from acquisition.profile_faults import Fault, ProfileError, broken_rule, faults_of, nearest, syntax_fault
 from acquisition.profile_plan import ExperimentSettings, PlanSettings, beside_profile
+from acquisition.profile_table import PairOfFloats
 from acquisition.profile_table import Table as _Table
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,6 @@ __all__ = [
     "shipped_profiles",
 ]  # fmt: skip
 
-# TOML has lists where the models have tuples; everything else is taken as it stands ("40" is not a number).
-PairOfFloats = Annotated[tuple[float, float], Strict(False)]
 Point = Annotated[tuple[float, float, float], Strict(False)]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, Strict, ValidationError, ValidationInfo, field_validator
 
 from acquisition.errors import OperatorError
-from acquisition.profile_faults import Fault, broken_rule, faults_of, nearest
+from acquisition.profile_faults import Fault, broken_rule, faults_of
 from acquisition.profile_table import Table
 
 if TYPE_CHECKING:
@@ -211,9 +211,3 @@ def _changed(profile: Profile, table: str, data: dict[str, Any], faults: Sequenc
             f"What was asked for cannot be:\n{listed}", f"Correct it; [{table}] of the profile shows what else counts."
         )
     return changed
-
-
-def near_key(key: str, table: type[Table]) -> str:
-    """Name the keys of a table, and the one that was probably meant."""
-    near = nearest(key, table.model_fields)
-    return f"Did you mean {near}?" if near else f"The keys are {', '.join(table.model_fields)}."

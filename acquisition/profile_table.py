@@ -1,8 +1,13 @@
-"""What every table of a hardware profile has in common."""
+"""What all tables of a hardware profile have in common."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Strict
+
+# TOML has lists where the models have tuples; everything else is taken as it stands ("40" is not a number).
+PairOfFloats = Annotated[tuple[float, float], Strict(False)]
 
 
 class Table(BaseModel):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from acquisition.errors import OperatorError
 from acquisition.experiment import Experiment, make_experiment
 from acquisition.plan import plan_for
-from acquisition.profile_plan import PlanSettings, changed_experiment, changed_plan, near_key
+from acquisition.profile_faults import nearest
+from acquisition.profile_plan import PlanSettings, changed_experiment, changed_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,9 @@ def plan_changes(entries: Sequence[str]) -> dict[str, Any]:
         if not equals or not text:
             raise OperatorError(f"--plan is {entry!r}, expected KEY=VALUE.", "Write it like this: --plan kind=dpc")
         if key not in PlanSettings.model_fields:
-            raise OperatorError(f"--plan {entry}: there is no {key!r}.", near_key(key, PlanSettings))
+            near, known = nearest(key, PlanSettings.model_fields), ", ".join(PlanSettings.model_fields)
+            remedy = f"Did you mean {near}?" if near else f"The keys are {known}."
+            raise OperatorError(f"--plan {entry}: there is no {key!r}.", remedy)
         if key in changes:
             raise OperatorError(f"--plan gives {key} twice.", "Give it once.")
         changes[key] = _value(key, text)

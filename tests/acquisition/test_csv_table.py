@@ -124,7 +124,7 @@ def test_a_list_as_a_plan(tmp_path: Path) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.text("pattern,ledbrighns_mx0123456789.-;\n#\" ", max_size=60))
+@given(st.text('pattern,ledbrighns_mx0123456789.-;\n#" ', max_size=60))
 def test_no_text_brings_down_the_reader(tmp_path: Path, text: str) -> None:
     for content in (text, HEAD + text):
         try:

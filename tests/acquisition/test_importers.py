@@ -207,6 +207,16 @@ def test_led_the_plan_does_not_light(tmp_path: Path) -> None:
         import_tiffs(folder, profile, tmp_path / "a.h5", name_pattern="img_{led}.tif")
 
 
+def test_several_leds_at_once_have_no_led_in_their_names(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "i", make_images(4))
+    profile = small_profile('kind = "dpc"')
+    with pytest.raises(TiffImportError, match="several LEDs at once"):
+        import_tiffs(folder, profile, tmp_path / "a.h5", name_pattern="img_{led}.tif")
+    capture = read_capture(import_tiffs(folder, profile, tmp_path / "a.h5"))
+    assert capture.pattern_n.tolist() == [0, 1, 2, 3]
+    assert capture.header.patterns_pl.sum(axis=1).tolist() == [4, 4, 6, 6]
+
+
 def test_folders_without_images(tmp_path: Path) -> None:
     with pytest.raises(TiffImportError, match=r"holds no \.tif"):
         import_tiffs(tmp_path, small_profile(), tmp_path / "a.h5")

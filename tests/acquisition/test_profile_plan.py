@@ -97,6 +97,13 @@ def test_changes_that_cannot_be(changes: dict[str, Any], said: str) -> None:
     assert error.value.remedy
 
 
+@pytest.mark.parametrize("name", shipped_profiles())
+def test_no_change_changes_nothing(name: str) -> None:
+    profile = load_profile(name)
+    assert changed_plan(profile, {}) == profile.plan
+    assert changed_experiment(profile, {}) == profile.experiment
+
+
 @pytest.mark.parametrize("key", PlanSettings.model_fields)
 def test_every_key_is_explained(key: str) -> None:
     assert PlanSettings.model_fields[key].description

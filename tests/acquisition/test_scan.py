@@ -126,9 +126,7 @@ def test_each_pattern_has_its_exposure_and_its_dark_frames(
 ) -> None:
     asked: list[float] = []
     set_exposure_ms = instrument.camera.set_exposure_ms
-    monkeypatch.setattr(
-        instrument.camera, "set_exposure_ms", lambda ms: (asked.append(ms), set_exposure_ms(ms))[1]
-    )
+    monkeypatch.setattr(instrument.camera, "set_exposure_ms", lambda ms: (asked.append(ms), set_exposure_ms(ms))[1])
     mixed = several_exposures(plan)
     frames: list[Frame] = []
     run = scan(instrument, mixed, tmp_path / "a.h5", on_frame=frames.append)

@@ -41,6 +41,7 @@ class Dialogue(Generic[Reply]):
         self._timeout_s = timeout_s
         self._firmware = firmware
         self._pending = b""
+        self._unexpected = ""  # last answer that was none to the question
         self.in_doubt = True  # a board that starts prints a page that ends like no answer
 
     def ask(self, question: bytes, expected: Callable[[Reply], bool] = lambda reply: True, times: int = 1) -> Reply:
@@ -65,7 +66,8 @@ class Dialogue(Generic[Reply]):
             if answer is not None:
                 self.in_doubt = False
                 return answer
-        said = f"only {shortened(self._pending.decode('ascii', 'replace'))!r}" if self._pending else "nothing"
+        heard = self._pending.decode("ascii", "replace") or self._unexpected
+        said = f"only {shortened(heard)!r}" if heard else "nothing"
         raise LedArrayError(
             f"The LED board on {self._line.port} did not answer '{shortened(question.decode('ascii').strip())}' "
             f"within {self._timeout_s:g} s: {said}.",
@@ -74,16 +76,18 @@ class Dialogue(Generic[Reply]):
 
     def _answer(self, expected: Callable[[Reply], bool]) -> Reply | None:
         heard = time.monotonic()
-        received = 0
+        received, self._unexpected = 0, ""
         while time.monotonic() - heard < self._timeout_s and received <= _MAX_REPLY_BYTES:
             data = self._line.read()
             if not data:
                 continue
             heard = time.monotonic()
             received += len(data)
-            answers = [reply for reply in self._complete(data) if expected(reply)]
+            complete = self._complete(data)
+            answers = [reply for reply in complete if expected(reply)]
             if answers:
                 return answers[-1]
+            self._unexpected = str(complete[-1]) if complete else self._unexpected
         return None
 
     def send(self, data: bytes) -> None:

@@ -24,7 +24,7 @@ _REFUSALS = ("error: no power", "ERROR: no power", "err", "fail", "nok", "?")
 class TemplateFirmware:
     """A home-made board (see `acquisition.simulated.board.Firmware`).
 
-    Lines that it does not understand are confirmed as well if the template knows no refusal: sketches do that.
+    Without a refusal in the template it says something that neither confirms nor refuses.
 
     Raises
     ------
@@ -40,7 +40,7 @@ class TemplateFirmware:
         self._on = _expression(template.on)
         self._off = None if template.off is None else _expression(template.off)
         self._confirmation = _accepted(template.acknowledge, "acknowledge", _CONFIRMATIONS)
-        self._refusal = self._confirmation
+        self._refusal = b"" if re.search(template.acknowledge, _REFUSALS[0]) else _REFUSALS[0].encode() + b"\r\n"
         if template.error is not None:
             self._refusal = _accepted(template.error, "error", _REFUSALS)
 

@@ -397,11 +397,12 @@ def simulate_led(
 
     Example: `fieldscope simulate-led --protocol template --fault restart`
     """
-    from gui.commands.simulate_led import serve, served_board
+    from gui.commands.simulate_led import serve
 
-    with served_board(protocol, profile, fault, after, firmware, tcp) as (about, port):
+    def announce(about: dict[str, Any]) -> None:
         say(about if as_json else {"port": about["port"]}, as_json)
-        serve(port)
+
+    serve(protocol, profile, fault, after, firmware, tcp, announce)
 
 
 def main() -> NoReturn:

@@ -80,9 +80,7 @@ class TemplateBoard:
         with self._lock:
             self._talk.in_doubt = True  # it may have printed a greeting
             if self._template.identify is not None:
-                answer = self._talk.ask(self._bytes(self._template.identify))
-                self._talk.in_doubt = True  # a confirmation may follow the name
-                name = name if self._acknowledge.search(answer) else answer
+                name = self._ask_name(self._template.identify) or name
         can = Capability.LEVELS if self._template.has_levels else Capability(0)
         return BoardInfo(
             name=name,
@@ -91,6 +89,22 @@ class TemplateBoard:
             color_channels=("red", "green", "blue") if self._template.has_colors else (),
             capabilities=can | (Capability.COLOR if self._template.has_colors else Capability(0)),
         )
+
+    def _ask_name(self, line: str) -> str:
+        """The line before the confirmation; some sketches do not confirm this one."""
+        said: list[str] = []
+
+        def is_confirmation(answer: str) -> bool:
+            said.append(answer)
+            return bool(self._acknowledge.search(answer))
+
+        try:
+            self._talk.ask(self._bytes(line), is_confirmation)
+        except LedArrayError:
+            if not said:
+                raise
+            return said[0]
+        return said[0] if len(said) > 1 else ""
 
     def positions_mm(self) -> None:
         """None: such a board does not know."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from acquisition.errors import OperatorError
@@ -16,53 +16,55 @@ from acquisition.simulated.illuminate_board import VERSIONS
 from acquisition.simulated.transport import EmulatedPort
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
 FAULTS = {fault.name.lower().replace("_", "-"): fault for fault in BoardFault}
 _LOOK_S = 0.2
 
 
-@contextmanager
-def served_board(
-    protocol: str | None, profile_name: str, fault_name: str | None, after: int, firmware: str, tcp: bool
-) -> Iterator[tuple[dict[str, Any], EmulatedPort]]:
-    """An emulated board with the LEDs of a profile; what it is, for the operator and for --json, and its port.
+def serve(
+    protocol: str | None,
+    profile_name: str,
+    fault_name: str | None,
+    after: int,
+    firmware: str,
+    tcp: bool,
+    announce: Callable[[dict[str, Any]], None],
+) -> None:
+    """Serve an emulated board with the LEDs of a profile until Ctrl-C or what else ends a program, or it is unplugged.
+
+    Parameters
+    ----------
+    announce
+        Called with what there is, for the operator and for --json, as soon as the port can be opened.
 
     Raises
     ------
     OperatorError
         No such protocol, fault, firmware or profile.
     """
-    profile = load_profile(profile_name)
-    if protocol is not None:
-        _check(protocol, "protocol", SIMULATED_PROTOCOLS)
-    if fault_name is not None:
-        _check(fault_name, "fault", tuple(FAULTS))
-    _check(firmware, "firmware", VERSIONS)
-    positions_mm = led_positions_mm(profile.led_board.geometry)
-    board = make_board(profile.led_board, positions_mm, profile.illumination.wavelength_um, protocol, firmware)
-    if fault_name is not None:
-        board.inject(FAULTS[fault_name], after)
-    port = EmulatedPort(board, "socket" if tcp else None)
-    about = {
-        "port": port.port,
-        "protocol": protocol or profile.led_board.protocol,
-        "leds": board.led_count,
-        "fault": fault_name,
-    }
-    try:
-        yield about, port
-    finally:
-        port.close()
-
-
-def serve(port: EmulatedPort) -> None:
-    """Return when Ctrl-C or what else ends a program has come, or the board was unplugged."""
-    try:
-        while port.alive:
-            time.sleep(_LOOK_S)
-    except KeyboardInterrupt:
-        pass
+    with suppress(KeyboardInterrupt):
+        profile = load_profile(profile_name)
+        if protocol is not None:
+            _check(protocol, "protocol", SIMULATED_PROTOCOLS)
+        if fault_name is not None:
+            _check(fault_name, "fault", tuple(FAULTS))
+        _check(firmware, "firmware", VERSIONS)
+        positions_mm = led_positions_mm(profile.led_board.geometry)
+        board = make_board(profile.led_board, positions_mm, profile.illumination.wavelength_um, protocol, firmware)
+        if fault_name is not None:
+            board.inject(FAULTS[fault_name], after)
+        with closing(EmulatedPort(board, "socket" if tcp else None)) as port:
+            announce(
+                {
+                    "port": port.port,
+                    "protocol": protocol or profile.led_board.protocol,
+                    "leds": board.led_count,
+                    "fault": fault_name,
+                }
+            )
+            while port.alive:
+                time.sleep(_LOOK_S)
 
 
 def _check(value: str, what: str, known: tuple[str, ...]) -> None:

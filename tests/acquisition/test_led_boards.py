@@ -136,7 +136,7 @@ def test_uc2_says_what_it_cannot_light() -> None:
     port = EmulatedPort(EmulatedBoard(pair.firmware()))
     board = pair.driver(port.port)
     assert Capability.LEVELS not in board.identify().capabilities
-    with pytest.raises(LedArrayError, match="lights 2 LEDs.* lights one, or all 24") as caught:
+    with pytest.raises(LedArrayError, match=r"lights 2 LEDs.* lights one, or all 24") as caught:
         board.show(one(1) + one(2))
     assert caught.value.remedy
     board.close()

@@ -71,7 +71,7 @@ def test_driver_of_a_package(small_profile: Profile) -> None:
 @pytest.mark.usefixtures("package")
 def test_driver_that_cannot_be_loaded(small_profile: Profile) -> None:
     profile = with_protocol(small_profile, "broken")
-    with pytest.raises(LedArrayError, match="'broken'.* cannot be loaded.*no_such_module") as caught:
+    with pytest.raises(LedArrayError, match=r"'broken'.* cannot be loaded.*no_such_module") as caught:
         open_board(profile.led_board, "COM3")
     assert "package" in caught.value.remedy
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,9 +31,7 @@ class Recorded(EmulatedBoard):
 
     def patterns(self) -> list[tuple[float, Any]]:
         history = list(self._light._history)
-        return [
-            (until - since, lit_l) for (since, lit_l), (until, _) in zip(history[1:], history[2:], strict=False)
-        ]
+        return [(until - since, lit_l) for (since, lit_l), (until, _) in pairwise(history[1:])]
 
 
 @pytest.fixture(params=["2.32", "1.32"])
@@ -147,7 +146,7 @@ def test_handshake(board: IlluminateBoard, emulator: Recorded) -> None:
 def test_no_trigger_is_an_error_in_words(board: IlluminateBoard, emulator: EmulatedBoard) -> None:
     board.load_sequence(EYE, order(5, 3))
     board.start_sequence(BY_TRIGGER)
-    with pytest.raises(LedArrayError, match="no trigger came in time .*max delay") as caught:
+    with pytest.raises(LedArrayError, match=r"no trigger came in time .*max delay") as caught:
         board.wait_sequence(5)
     assert "trigger cable" in caught.value.remedy
     assert lit(emulator) == []
@@ -250,7 +249,7 @@ def test_board_is_lost_in_mid_sequence(fault: BoardFault, board: IlluminateBoard
     board.load_sequence(EYE, order(*range(5)))
     board.start_sequence(SequenceRun("timer", 60))
     emulator.inject(fault)
-    with pytest.raises(LedArrayError, match="is gone|has not told the end") as caught:
+    with pytest.raises(LedArrayError, match=r"is gone|has not told the end") as caught:
         board.wait_sequence(0.2)
     assert board.port in caught.value.message
     with pytest.raises(LedArrayError):
@@ -310,14 +309,14 @@ def test_patterns_of_many_leds(board: IlluminateBoard, emulator: Recorded, versi
     scattered = half.copy()
     scattered[100] = 0
     if version == "1.32":
-        with pytest.raises(LedArrayError, match="320 LEDs.* 145 at most"):
+        with pytest.raises(LedArrayError, match=r"320 LEDs.* 145 at most"):
             board.load_sequence(half[None], order(0))
         return
     board.load_sequence(half[None], order(0))
     board.start_sequence(BY_TIMER)
     board.wait_sequence(5)
     np.testing.assert_allclose(emulator.patterns()[-1][1], half * 0.4)
-    with pytest.raises(LedArrayError, match="319 LEDs.* 290 at most"):
+    with pytest.raises(LedArrayError, match=r"319 LEDs.* 290 at most"):
         board.load_sequence(scattered[None], order(0))
 
 

@@ -25,7 +25,6 @@ from acquisition.led_array.illuminate_sequence import (
     NewSequences,
     OldSequences,
     check_run,
-    problem_of_run,
     stored_length,
 )
 from acquisition.led_array.patterns import RGB, levels_of
@@ -91,7 +90,7 @@ class IlluminateBoard:
         self._clears: bool | None = None  # whether a pattern replaces the one before (the firmware's autoclear)
         self._info: BoardInfo | None = None
         self._sequences: NewSequences | OldSequences = NewSequences()
-        self._stored = 0
+        self._stored = self._stored_level = 0
         self._running: _Running | None = None
 
     @property
@@ -114,11 +113,7 @@ class IlluminateBoard:
             the command would end.
         """
         with self._lock:
-            if self._running is not None:
-                raise LedArrayError(
-                    f"A sequence runs on the LED board on {self.port}: '{shortened(line)}' would end it.",
-                    "Wait for its end, or stop it.",
-                )
+            self._check_idle(line)
             if self._talk.in_doubt:
                 self._sent_level = self._clears = None  # nor is it known what the board has kept
             reply = self._talk.ask(line.encode("ascii") + b"\n", times=times)
@@ -129,6 +124,13 @@ class IlluminateBoard:
         for warning in reply.warnings:
             _log.warning("LED board on %s: %s", self.port, warning)
         return reply.text
+
+    def _check_idle(self, line: str) -> None:
+        if self._running is not None:
+            raise LedArrayError(
+                f"A sequence runs on the LED board on {self.port}: '{shortened(line)}' would end it.",
+                "Wait for its end, or stop it.",
+            )
 
     # --- who it is ------------------------------------------------------------------------------------------------
 
@@ -255,11 +257,14 @@ class IlluminateBoard:
             self._clears = clears
 
     def _light(self, level: int, leds: list[int]) -> None:
-        if level != self._sent_level:
+        self._set_level(level)
+        self.command("l." + ".".join(map(str, leds)))
+
+    def _set_level(self, level: int) -> None:
+        if self._talk.in_doubt or level != self._sent_level:
             self._sent_level = None
             self.command(f"sb.{level}")
             self._sent_level = level
-        self.command("l." + ".".join(map(str, leds)))
 
     def off(self) -> None:
         """End what runs and clear the board."""
@@ -277,12 +282,15 @@ class IlluminateBoard:
                 f"The sequence has {count} patterns; the LED board on {self.port} stores 1 to {MAX_SEQUENCE}.",
                 "Choose fewer repeats, or scan with the board switched by the computer (software).",
             )
-        levels_pl = self._levels(np.concatenate([patterns_pl, np.zeros_like(patterns_pl[:1])]))  # row -1 is dark
         used, which_n = np.unique(order_n, return_inverse=True)
-        before, line_p = self._sequences.lines(levels_pl[used], self.port)
+        levels_pl = self._levels(patterns_pl)
+        dark_l = np.zeros(levels_pl.shape[1], int)
+        rows = [dark_l if pattern < 0 else levels_pl[pattern] for pattern in used.tolist()]
+        level, line_p = self._sequences.lines(np.stack(rows), self.port)
         with self._lock:
-            self._stored, self._sent_level = 0, None
-            for line in before:
+            self._check_idle(f"ssl.{count}")
+            self._stored = 0
+            for line in self._sequences.setup:
                 self.command(line)
             answer = self.command(f"ssl.{count}")
             if stored_length(answer) != count:
@@ -293,7 +301,7 @@ class IlluminateBoard:
                 )
             for pattern in which_n.tolist():
                 self.command(line_p[pattern])
-            self._stored = count
+            self._stored, self._stored_level = count, level
 
     def start_sequence(self, run: SequenceRun) -> None:
         """Arm the stored sequence; see `LedArray.start_sequence`."""
@@ -302,13 +310,15 @@ class IlluminateBoard:
                 raise LedArrayError(f"No sequence is stored on the LED board on {self.port}.", "Start the scan again.")
             check_run(run, self._info, self.port)
             *setup, start = self._sequences.run(run)
+            self._check_idle(start)
+            self._set_level(self._stored_level)
             for line in setup:
                 self.command(line)
             self._talk.send(start.encode("ascii") + b"\n")
             self._running = _Running(run)
-            if replies := self._talk.listen(_REFUSES_WITHIN_S):
+            if replies := self._heard(_REFUSES_WITHIN_S):
                 self._running.reply = replies[-1]
-                if problem_of_run(replies[-1], self._sequences.levels):
+                if self._sequences.problem(replies[-1]):
                     self._ended(self._running)
 
     def wait_sequence(self, timeout_s: float) -> None:
@@ -321,7 +331,7 @@ class IlluminateBoard:
                     raise LedArrayError(
                         f"No sequence runs on the LED board on {self.port}: it was stopped.", "Start the scan again."
                     )
-                if mine.reply is None and (replies := self._heard()):
+                if mine.reply is None and (replies := self._heard(0.0)):
                     mine.reply = replies[-1]
                 if mine.reply is not None:
                     self._ended(mine)
@@ -333,9 +343,9 @@ class IlluminateBoard:
                 )
             time.sleep(0.001)  # lets a thread that wants to switch off have the lock
 
-    def _heard(self) -> list[Reply]:
+    def _heard(self, for_s: float) -> list[Reply]:
         try:
-            return self._talk.listen(0.0)
+            return self._talk.listen(for_s)
         except LedArrayError:
             self._running = None
             raise
@@ -343,7 +353,7 @@ class IlluminateBoard:
     def _ended(self, running: _Running) -> None:
         self._running = None
         assert running.reply is not None
-        problem = problem_of_run(running.reply, self._sequences.levels)
+        problem = self._sequences.problem(running.reply)
         if problem is not None:
             words, remedy = problem
             raise LedArrayError(

@@ -37,9 +37,11 @@ class NewSequences:
 
     levels = False
     """Whether LEDs of different brightness can be stored."""
+    setup: tuple[str, ...] = ()
+    """Commands before the one that sets the length."""
 
-    def lines(self, levels_pl: NDArray[np.int_], port: str) -> tuple[list[str], list[str]]:
-        """Commands that come first, and the one that stores each pattern, for patterns (P, L) of levels 0 to 255.
+    def lines(self, levels_pl: NDArray[np.int_], port: str) -> tuple[int, list[str]]:
+        """Brightness with which it is to run, and the command that stores each of patterns (P, L) of levels 0 to 255.
 
         Raises
         ------
@@ -53,8 +55,7 @@ class NewSequences:
                 f"the firmware of the LED board on {port} stores which LEDs are lit, not how brightly.",
                 "Use patterns of one brightness, or scan with the board switched by the computer (software).",
             )
-        before = [f"sb.{used[0]}"] if len(used) else []
-        return before, [f"ssv.{_which(np.flatnonzero(row), len(row), port)}" for row in levels_pl]
+        return int(used.max(initial=1)), [f"ssv.{_which(np.flatnonzero(row), port)}" for row in levels_pl]
 
     def run(self, run: SequenceRun) -> list[str]:
         """Commands that arm; the last one starts."""
@@ -67,13 +68,20 @@ class NewSequences:
             f"rseq.{math.ceil(run.interval_ms)}.1",
         ]
 
+    def problem(self, reply: Reply) -> tuple[str, str] | None:
+        """Why a run was not shown to its end, in words with a remedy, by the answer that ends it; None: it was."""
+        if reply.error == INTERRUPTED or "serial interrupt" in reply.text:
+            return _INTERRUPTED
+        return _too_late(reply) if reply.error == TRIGGER_TIMEOUT else refusal_of(reply)
+
 
 class OldSequences:
     """Sequences of generation 1."""
 
     levels = True
+    setup = ("ssbd.8",)  # bits of each value
 
-    def lines(self, levels_pl: NDArray[np.int_], port: str) -> tuple[list[str], list[str]]:
+    def lines(self, levels_pl: NDArray[np.int_], port: str) -> tuple[int, list[str]]:
         """As `NewSequences.lines`; the values are parts of the highest level of all."""
         top = max(int(levels_pl.max(initial=0)), 1)
         values_pl = np.rint(levels_pl * (_FULL / top)).astype(int)
@@ -84,12 +92,20 @@ class OldSequences:
                 raise _too_many(len(leds), MAX_ARGUMENTS // 2, port)
             pairs = _dotted(part for led in leds for part in (led, int(row[led])))
             after.append(f"ssv.{pairs}" if leds else "ssz.1")
-        return [f"sb.{top}", "ssbd.8"], after
+        return top, after
 
     def run(self, run: SequenceRun) -> list[str]:
         """As `NewSequences.run`; the arguments are interval, runs, two outputs, two inputs."""
         interval_ms = max(math.ceil(run.interval_ms), MIN_INTERVAL_MS)
         return [f"rseq.{interval_ms}.1.{run.send_trigger:d}.0.{int(run.advance == 'trigger')}.0"]
+
+    def problem(self, reply: Reply) -> tuple[str, str] | None:
+        """As `NewSequences.problem`; the answer to an interrupted run says nothing at all."""
+        if "Finished" in reply.text:
+            return None
+        if reply.warnings and "serial interrupt" not in reply.text:
+            return _too_late(reply)
+        return refusal_of(reply) or _INTERRUPTED
 
 
 def stored_length(text: str) -> int | None:
@@ -125,20 +141,14 @@ def check_run(run: SequenceRun, info: BoardInfo, port: str) -> None:
             )
 
 
-def problem_of_run(reply: Reply, old: bool) -> tuple[str, str] | None:
-    """Why a sequence was not shown to its end, in words with a remedy, by the answer that ends it; None: it was."""
-    interrupted = "it was interrupted by another command", BUSY
-    if reply.error in (TRIGGER_TIMEOUT, INTERRUPTED) or (old and reply.warnings):
-        if reply.error == INTERRUPTED or "serial interrupt" in reply.text:
-            return interrupted
-        return f"no trigger came in time ({'; '.join(reply.text.splitlines()) or 'no text'})", TRIGGER_CABLE
-    refusal = refusal_of(reply)
-    if refusal is None and old and "Finished" not in reply.text:  # generation 1 says no more than that
-        return interrupted
-    return refusal
+_INTERRUPTED = "it was interrupted by another command", BUSY
 
 
-def _which(leds: NDArray[np.intp], led_count: int, port: str) -> str:
+def _too_late(reply: Reply) -> tuple[str, str]:
+    return f"no trigger came in time ({'; '.join(reply.text.splitlines()) or 'no text'})", TRIGGER_CABLE
+
+
+def _which(leds: NDArray[np.intp], port: str) -> str:
     if not len(leds):
         return "none"
     if len(leds) <= MAX_ARGUMENTS:

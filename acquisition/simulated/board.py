@@ -6,6 +6,8 @@ What boards have in common is here: lines, faults, restarting, triggers, the lig
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 import time
 from enum import Enum
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_log = logging.getLogger(__name__)
+
 _BOOT_S = 1.0
+_LINE_END = re.compile(rb"[\r\n]")
 
 
 class BoardFault(Enum):
@@ -93,7 +98,7 @@ class EmulatedBoard:
         self._lock = threading.RLock()
         self._light = Light(firmware.led_count)
         self._sequencer = Sequencer(self._light)
-        self._line = bytearray()
+        self._line = b""
         self._held = b""  # came while a timed sequence ran
         self._unsent = b""
         self._starts_at_s: float | None = None  # deaf until then
@@ -150,7 +155,7 @@ class EmulatedBoard:
     def opened(self) -> None:
         """A program has opened the port."""
         with self._lock:
-            self._line.clear()
+            self._line = b""
             if self._fault is BoardFault.RESTART and self._fault_after == 0:
                 self._sequencer.stop()
                 self._light.show(np.zeros(self.led_count, np.float32), self._clock())
@@ -201,11 +206,13 @@ class EmulatedBoard:
                 if self._sequencer.running:  # noticed at the next pattern
                     self._held += data
                 return  # or swallowed
-            byte, data = data[:1], data[1:]
-            if byte not in b"\r\n":
-                self._line += byte
-            elif self._line:
-                line, self._line = bytes(self._line), bytearray()
+            end = _LINE_END.search(data)
+            if end is None:
+                self._line += data
+                return
+            line, self._line = self._line + data[: end.start()], b""
+            data = data[end.end() :]
+            if line:
                 self._say(self._answer(line), faulty=False)
 
     def _answer(self, line: bytes) -> bytes:
@@ -246,4 +253,7 @@ class EmulatedBoard:
         with self._lock:
             pulses_s, self._sequencer.pulses_s = self._sequencer.pulses_s, []
         for time_s in pulses_s:
-            self.on_trigger_out(time_s)
+            try:
+                self.on_trigger_out(time_s)
+            except Exception:  # the board does not care what its trigger does
+                _log.exception("trigger not passed on")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _BLOCK = 65536
-_LOOK_S = 0.01  # how often a pty is looked at that nobody has opened
+_LOOK_S = 0.01  # how often a port is looked at that nobody has opened
 
 
 class Device(Protocol):
@@ -54,7 +54,7 @@ class _End(Protocol):
         """What to wait for; None: nobody has opened the port, look at `opened` from time to time."""
 
     def opened(self) -> bool:
-        """Whether a program has opened the port since it was last asked."""
+        """Whether a program has opened the port now; asked while `fileno` is None."""
 
     def read(self) -> bytes: ...
     def write(self, data: bytes) -> int: ...
@@ -76,8 +76,6 @@ class _PtyEnd:
         return self._master if self._open else None
 
     def opened(self) -> bool:
-        if self._open:
-            return False
         poll = select.poll()
         poll.register(self._master, select.POLLIN)
         events = dict(poll.poll(0)).get(self._master, 0)
@@ -106,23 +104,24 @@ class _SocketEnd:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
         self._peer: socket.socket | None = None
-        self._accepted = False
         self.port = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def fileno(self) -> int:
-        return (self._peer or self._listener).fileno()
+    def fileno(self) -> int | None:
+        return None if self._peer is None else self._peer.fileno()
 
     def opened(self) -> bool:
-        accepted, self._accepted = self._accepted, False
-        return accepted
+        try:
+            self._peer, _ = self._listener.accept()
+        except BlockingIOError:
+            return False
+        self._peer.setblocking(False)
+        self._peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return True
 
     def read(self) -> bytes:
         if self._peer is None:
-            self._peer, _ = self._listener.accept()
-            self._peer.setblocking(False)
-            self._peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._accepted = True
             return b""
         try:
             data = self._peer.recv(_BLOCK)
@@ -200,8 +199,7 @@ class EmulatedPort:
                 if writable:
                     unread = unread[end.write(unread) :]
                 data = end.read() if number in readable else b""
-                if end.opened():
-                    unread = b""
+                if number is None and end.opened():
                     self._device.opened()
                 unread += self._device.feed(data) if data else self._device.poll()
                 if end.fileno() is None:

@@ -23,6 +23,8 @@ POSITIONS = np.stack([np.arange(LEDS) * 0.5, np.zeros(LEDS), np.full(LEDS, 80.0)
 EYE = np.eye(LEDS, dtype=np.float32)
 BY_TIMER = SequenceRun("timer", 5)
 BY_TRIGGER = SequenceRun("trigger", trigger_timeout_s=1)
+WAITING = SequenceRun("trigger", trigger_timeout_s=60)
+SLOW = SequenceRun("timer", 60)
 HANDSHAKE = SequenceRun("trigger", send_trigger=True, trigger_timeout_s=5)
 
 
@@ -109,13 +111,12 @@ def test_timer_shows_every_pattern_for_its_time(board: IlluminateBoard, emulator
 
 def test_camera_leads(board: IlluminateBoard, emulator: Recorded) -> None:
     board.load_sequence(EYE, order(5, 3, -1))
-    board.start_sequence(BY_TRIGGER)
+    board.start_sequence(WAITING)
     ready = threading.Event()
     for pattern in ([5], [3], []):
         assert lit(emulator) == pattern
         start = emulator._clock()
         emulator.trigger(0.01)
-        assert lit(emulator) == pattern  # as long as the exposure lasts
         while emulator._clock() < start + 0.011:
             ready.wait(0.001)
         seen = np.flatnonzero(emulator.mean_brightness(start, start + 0.009)).tolist()
@@ -164,12 +165,12 @@ def test_lost_trigger_ends_in_an_error(board: IlluminateBoard, emulator: Emulate
     assert len(times) == 5
 
 
-@pytest.mark.parametrize("run", [SequenceRun("timer", 60), BY_TRIGGER])
+@pytest.mark.parametrize("run", [SLOW, WAITING])
 def test_stop_leaves_a_clean_line(run: SequenceRun, board: IlluminateBoard, emulator: EmulatedBoard) -> None:
-    board.load_sequence(EYE, order(*range(9)))
+    board.load_sequence(EYE, order(*range(100)))
     for _ in range(2):
         board.start_sequence(run)
-        assert lit(emulator) == [0]
+        assert lit(emulator)
         board.stop_sequence()
         assert lit(emulator) == []
         board.stop_sequence()  # nothing runs
@@ -188,9 +189,9 @@ def test_stop_after_the_end_that_nobody_has_waited_for(board: IlluminateBoard, e
     assert board.command("version").splitlines()[-1] in ("2.32", "1.32")
 
 
-@pytest.mark.parametrize("run", [SequenceRun("timer", 60), BY_TRIGGER])
+@pytest.mark.parametrize("run", [SLOW, WAITING])
 def test_another_program_interrupts(run: SequenceRun, board: IlluminateBoard, emulator: EmulatedBoard) -> None:
-    board.load_sequence(EYE, order(*range(9)))
+    board.load_sequence(EYE, order(*range(100)))
     board.start_sequence(run)
     with emulator._lock:  # as if it had come on the line
         emulator._take(b"\n", emulator._clock())
@@ -204,7 +205,7 @@ def test_another_program_interrupts(run: SequenceRun, board: IlluminateBoard, em
 
 def test_off_from_another_thread_ends_the_wait(board: IlluminateBoard, emulator: EmulatedBoard) -> None:
     board.load_sequence(EYE, order(*range(9)))
-    board.start_sequence(SequenceRun("trigger", trigger_timeout_s=60))
+    board.start_sequence(WAITING)
     ended: list[LedArrayError] = []
 
     def wait() -> None:
@@ -223,8 +224,12 @@ def test_off_from_another_thread_ends_the_wait(board: IlluminateBoard, emulator:
 
 def test_no_command_disturbs_a_sequence(board: IlluminateBoard, emulator: EmulatedBoard) -> None:
     board.load_sequence(EYE, order(1, 2))
-    board.start_sequence(BY_TRIGGER)
-    for call in (lambda: board.show(EYE[3]), lambda: board.load_sequence(EYE, order(1))):
+    board.start_sequence(WAITING)
+    for call in (
+        lambda: board.show(EYE[3]),
+        lambda: board.load_sequence(EYE, order(1)),
+        lambda: board.start_sequence(WAITING),
+    ):
         with pytest.raises(LedArrayError, match="A sequence runs") as caught:
             call()
         assert caught.value.remedy
@@ -246,8 +251,8 @@ def test_a_wait_that_is_too_short_leaves_it_running(board: IlluminateBoard, emul
 
 @pytest.mark.parametrize("fault", [BoardFault.UNPLUG, BoardFault.SILENCE])
 def test_board_is_lost_in_mid_sequence(fault: BoardFault, board: IlluminateBoard, emulator: EmulatedBoard) -> None:
-    board.load_sequence(EYE, order(*range(5)))
-    board.start_sequence(SequenceRun("timer", 60))
+    board.load_sequence(EYE, order(*range(100)))
+    board.start_sequence(SLOW)
     emulator.inject(fault)
     with pytest.raises(LedArrayError, match=r"is gone|has not told the end") as caught:
         board.wait_sequence(0.2)
@@ -272,6 +277,9 @@ def test_memory_is_the_boards_word(board: IlluminateBoard) -> None:
     for count in (0, 70_000):
         with pytest.raises(LedArrayError, match="1 to 65535"):
             board.load_sequence(EYE, np.zeros(count, np.int32))
+    with pytest.raises(IndexError):
+        board.load_sequence(EYE, order(LEDS))
+    board.load_sequence(EYE[:0], order(-1, -1))  # all dark
     with pytest.raises(LedArrayError, match="401 LEDs"):
         board.load_sequence(np.ones((1, 401), np.float32), order(0))
 
@@ -302,6 +310,16 @@ def test_brightness_in_a_sequence(board: IlluminateBoard, emulator: Recorded, ve
     board.wait_sequence(5)
     shown = np.array([lit_l for _, lit_l in emulator.patterns()[-4:]])
     np.testing.assert_allclose(shown[[0, 1, 3]], patterns[[2, 1, 0]] * 0.4, atol=0.6 / 255)
+
+
+def test_what_is_shown_in_between_does_not_dim_the_sequence(board: IlluminateBoard, emulator: Recorded) -> None:
+    board.load_sequence(EYE, order(3))
+    board.show(0.5 * EYE[7])
+    for _ in range(2):
+        board.start_sequence(BY_TIMER)
+        board.wait_sequence(5)
+        np.testing.assert_allclose(emulator.patterns()[-1][1], EYE[3] * 0.4, atol=1e-6)
+        board.show(0.25 * EYE[7])
 
 
 def test_patterns_of_many_leds(board: IlluminateBoard, emulator: Recorded, version: str) -> None:
@@ -353,7 +371,7 @@ def test_a_sequence_left_by_a_killed_program(
 ) -> None:
     first = open_board(emulator)
     first.load_sequence(EYE, order(*range(9)))
-    first.start_sequence(SequenceRun("trigger", trigger_timeout_s=60))
+    first.start_sequence(WAITING)
     first.identify()  # as the next program does
     first.off()
     assert lit(emulator) == []

@@ -17,10 +17,10 @@ import numpy as np
 from acquisition.camera import CALL_TIMEOUT_S, Camera
 from acquisition.errors import OperatorError
 from acquisition.header import make_header, optics_of
-from acquisition.led_array.illuminate import IlluminateBoard
 from acquisition.led_array.protocol import BoardInfo, LedArray, LedArrayError
+from acquisition.led_array.registry import open_board
 from acquisition.leds import led_na, led_positions_mm
-from acquisition.profile import BoardGeometry
+from acquisition.profile_board import BoardGeometry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,7 +187,7 @@ def open_instrument(
         is closed again, LEDs off.
     """
     simulated = None
-    leds: IlluminateBoard | None = None
+    leds: LedArray | None = None
     camera: Camera | None = None
     check = "Simulation"
     try:
@@ -197,10 +197,10 @@ def open_instrument(
             simulated = SimulatedMicroscope(profile, profile.simulation, optics_of(profile))
         settings = profile.led_board
         check = "LED board"
-        leds = IlluminateBoard(simulated.port if simulated else settings.port, settings.baud, settings.brightness)
+        leds = open_board(settings, simulated.port if simulated else settings.port)
         info = leds.identify()
         leds.off()
-        on_check(check, True, f"{info.name}, illuminate {info.firmware}, on {leds.port}")
+        on_check(check, True, f"{info.name}, {f'{settings.protocol} {info.firmware}'.strip()}, on {leds.port}")
         check = "LEDs"
         asked = leds.positions_mm() if isinstance(settings.geometry, BoardGeometry) else None
         position_mm_l3 = led_positions_mm(settings.geometry, asked)

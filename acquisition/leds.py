@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acquisition.errors import OperatorError
-from acquisition.profile import BoardGeometry, GridGeometry, ListGeometry, RingGeometry
+from acquisition.profile_board import BoardGeometry, GridGeometry, ListGeometry, RingGeometry
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from acquisition.profile import Geometry, Orientation, Ring
+    from acquisition.profile_board import Geometry, Orientation, Ring
 
 
 class GeometryError(OperatorError):

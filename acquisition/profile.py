@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, Strict, ValidationError, ValidationInfo, field_validator
 
 import hardware_configs
+from acquisition.profile_board import LedBoardSettings
 from acquisition.profile_faults import Fault, ProfileError, broken_rule, faults_of, nearest, syntax_fault
 from acquisition.profile_plan import ExperimentSettings, PlanSettings, beside_profile
 from acquisition.profile_table import PairOfFloats
@@ -28,8 +29,6 @@ __all__ = [
     "ExperimentSettings", "Fault", "PlanSettings", "Profile", "ProfileError", "load_profile", "parse_profile",
     "shipped_profiles",
 ]  # fmt: skip
-
-Point = Annotated[tuple[float, float, float], Strict(False)]
 
 
 class Objective(_Table):
@@ -100,109 +99,6 @@ class MicroManagerSettings(_Table):
     config_file: str | None = Field(default=None, description="configuration (python); leave out: the demo one")
     port: int = Field(default=4827, ge=1, le=65535, description="port of Micro-Manager's server (java)")
     buffer_mb: int = Field(default=256, ge=16, le=16384, description="circular buffer, really allocated, MB (python)")
-
-
-class GridGeometry(_Table):
-    """A rectangular board; LED 0 is a corner, the numbers run along its row first."""
-
-    kind: Literal["grid"]
-    rows: int = Field(ge=1, le=256, description="number of rows, along y")
-    columns: int = Field(ge=1, le=256, description="number of columns, along x")
-    pitch_mm: float = Field(gt=0, description="distance of neighbouring LEDs, mm")
-    distance_mm: float = Field(gt=0, description="distance of the board below the sample, mm")
-    first_led: Literal["-x-y", "+x-y", "-x+y", "+x+y"] = Field(
-        default="-x-y", description="corner of LED 0: the side in x and in y on which it lies"
-    )
-    serpentine: bool = Field(default=False, description="every second row runs backwards")
-    centre_row: float | None = Field(
-        default=None, description="row on the optical axis, counted from LED 0; leave out: the middle of the board"
-    )
-    centre_column: float | None = Field(
-        default=None, description="column on the optical axis, counted from LED 0; leave out: the middle of the board"
-    )
-
-
-class Ring(_Table):
-    """LEDs evenly spaced on a circle; the numbers run from +x towards +y."""
-
-    count: int = Field(ge=1, le=4096, description="number of LEDs on the ring")
-    radius_mm: float | None = Field(default=None, ge=0, description="radius of the ring, mm (this or na)")
-    na: float | None = Field(default=None, ge=0, lt=1, description="illumination NA of the ring (this or radius_mm)")
-    start_deg: float = Field(default=0.0, ge=-360, le=360, description="angle of the first LED on the board, degrees")
-
-    @field_validator("na")
-    @classmethod
-    def _one_size(cls, na: float | None, info: ValidationInfo) -> float | None:
-        if na is not None and info.data.get("radius_mm") is not None:
-            raise broken_rule("left out, as radius_mm is given", "give the ring either na or radius_mm")
-        return na
-
-    def model_post_init(self, context: Any) -> None:
-        """Refuse a ring without a size."""
-        if self.na is None and self.radius_mm is None:
-            raise broken_rule("a table with radius_mm or na", "give the ring its radius_mm, or its illumination na")
-
-
-class RingGeometry(_Table):
-    """One or several concentric rings on a flat board, numbered ring after ring."""
-
-    kind: Literal["ring"]
-    distance_mm: float = Field(gt=0, description="distance of the board below the sample, mm")
-    rings: Annotated[tuple[Ring, ...], Strict(False)] = Field(min_length=1, description="the rings, in LED order")
-
-
-class ListGeometry(_Table):
-    """Any board: every LED by its position."""
-
-    kind: Literal["list"]
-    positions_mm: Annotated[tuple[Point, ...], Strict(False)] = Field(
-        min_length=1, description="[x, y, distance below the sample] of each LED, mm"
-    )
-
-    @field_validator("positions_mm")
-    @classmethod
-    def _below_sample(cls, positions: tuple[Point, ...]) -> tuple[Point, ...]:
-        wrong = [index for index, point in enumerate(positions) if point[2] <= 0]
-        if wrong:
-            raise broken_rule(f"a distance below the sample greater than 0 for every LED (not so for LED {wrong[0]})")
-        return positions
-
-
-class BoardGeometry(_Table):
-    """The board tells where its LEDs are."""
-
-    kind: Literal["board"]
-    distance_mm: float | None = Field(
-        default=None, gt=0, description="distance of the lowest LED below the sample, mm; leave out: as the board says"
-    )
-
-
-Geometry = Annotated[GridGeometry | RingGeometry | ListGeometry | BoardGeometry, Field(discriminator="kind")]
-
-
-class Orientation(_Table):
-    """How the board lies under the sample: a board point is mirrored, then rotated, then shifted.
-
-    The data alone cannot tell a board from one turned by 180 degrees: a wrong entry flips the sample in z.
-    """
-
-    mirror: Literal["none", "x", "y"] = Field(default="none", description="axis whose sign changes")
-    rotation_deg: float = Field(default=0.0, ge=-360, le=360, description="turn from +x towards +y, degrees")
-    shift_mm: PairOfFloats = Field(default=(0.0, 0.0), description="[x, y] of the board's origin off the axis, mm")
-
-
-class LedBoardSettings(_Table):
-    """The LED board and its serial port."""
-
-    protocol: Literal["illuminate"] = Field(default="illuminate", description="language of the board's firmware")
-    port: str = Field(
-        default="auto", min_length=1, description="'auto', a serial device (COM3, /dev/ttyACM0), or 'simulated'"
-    )
-    baud: int = Field(default=115200, ge=1200, description="speed of the serial port")
-    settle_ms: float = Field(default=2.0, ge=0, le=10000, description="wait between lighting and exposing, ms")
-    brightness: int = Field(default=255, ge=1, le=255, description="brightness of a lit LED")
-    geometry: Geometry = Field(description="table with kind = grid, ring, list or board")
-    orientation: Orientation = Field(default=Orientation(), description="table with mirror, rotation_deg and shift_mm")
 
 
 class Illumination(_Table):

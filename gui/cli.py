@@ -438,6 +438,36 @@ def info(
     say(describe(file), as_json)
 
 
+@app.command("simulate-led")
+def simulate_led(
+    protocol: Annotated[
+        str | None, typer.Option(help="Language of the board: illuminate, template or uc2; else that of the profile.")
+    ] = None,
+    profile: Profile = "simulated",
+    fault: Annotated[
+        str | None,
+        typer.Option(help="What is wrong: error, silence, garbage, unplug, one-behind, restart or lost-trigger."),
+    ] = None,
+    after: Annotated[int, typer.Option(min=0, help="Commands (lost-trigger: triggers) before the fault.")] = 0,
+    firmware: Annotated[str, typer.Option(help="Version of the illuminate firmware: 2.32 or 1.32.")] = "2.32",
+    tcp: Annotated[bool, typer.Option("--tcp", help="Serve on a TCP port of this computer (socket://...).")] = False,
+    as_json: Json = False,
+) -> None:
+    """Serve a simulated LED board alone on a serial port, until Ctrl-C.
+
+    Prints the port. A profile with that port as led_board.port, or a program of your own, drives the board as it would
+    a real one. It has as many LEDs as the profile describes.
+
+    Example: `fieldscope simulate-led --protocol template --fault restart`
+    """
+    from gui.commands.simulate_led import serve
+
+    def announce(about: dict[str, Any]) -> None:
+        say(about if as_json else {"port": about["port"]}, as_json)
+
+    serve(protocol, profile, fault, after, firmware, tcp, announce)
+
+
 def main() -> NoReturn:
     """Run the command line; errors that the operator can cure are told with their remedy, exit code 2."""
     for number in end_signals():

@@ -22,7 +22,7 @@ import numpy as np
 
 from acquisition.capture import Optics, Truth
 from acquisition.leds import led_na, led_positions_mm
-from acquisition.simulated.board import IlluminateEmulator
+from acquisition.simulated.boards import make_board
 from acquisition.simulated.optics import AngledImager
 from acquisition.simulated.phantoms import make_phantom, volume_zyx
 from acquisition.simulated.sensor import Sensor
@@ -55,7 +55,7 @@ class SimulatedMicroscope:
     Attributes
     ----------
     board
-        The emulated firmware; faults are injected here.
+        The emulated board; faults are injected here.
     led_na_l2
         (L, 2) where the LEDs really are.
     led_gain_l
@@ -67,7 +67,7 @@ class SimulatedMicroscope:
         self._settings = settings
         self._optics = optics
         nominal_l3 = led_positions_mm(profile.led_board.geometry)
-        self.board = IlluminateEmulator(nominal_l3, profile.illumination.wavelength_um)
+        self.board = make_board(profile.led_board, nominal_l3, profile.illumination.wavelength_um)
         orientation = profile.led_board.orientation
         shift_x, shift_y = orientation.shift_mm
         misplaced = orientation.model_copy(
@@ -87,7 +87,7 @@ class SimulatedMicroscope:
             full_well_e=settings.full_well_e,
             read_noise_e=settings.read_noise_e,
         )
-        self._port = EmulatedPort(self.board.feed)
+        self._port = EmulatedPort(self.board)
         # Slicing the phantom takes seconds: it goes on while the camera is opened.
         self._background = ThreadPoolExecutor(1, thread_name_prefix="phantom")
         self._imager = self._background.submit(self._make_imager)

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acquisition.led_array import serial_line
-from acquisition.led_array.illuminate import ERRORS, USB_IDS, IlluminateBoard, Reply, ReplyReader
-from acquisition.led_array.protocol import LedArrayError
+from acquisition.led_array.illuminate import USB_IDS, IlluminateBoard
+from acquisition.led_array.illuminate_reply import ERRORS, Reply, cut_replies
+from acquisition.led_array.protocol import Capability, LedArrayError
 from acquisition.led_array.serial_line import find_port
-from acquisition.simulated.board import BoardFault, IlluminateEmulator
-from acquisition.simulated.transport import EmulatedPort
+from acquisition.simulated.board import BoardFault, EmulatedBoard
+from acquisition.simulated.illuminate_board import IlluminateFirmware
+from acquisition.simulated.transport import Device, EmulatedPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,12 +27,27 @@ KINDS = ["pty", "socket"] if hasattr(os, "openpty") else ["socket"]
 POSITIONS = np.stack([np.arange(400) * 0.5, np.zeros(400), np.full(400, 80.0)], axis=1)
 
 
+class Scripted:
+    """A device that answers what a function says."""
+
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        self.feed = answer
+
+    def opened(self) -> None: ...
+
+    def poll(self) -> bytes:
+        return b""
+
+    def due_in_s(self) -> None: ...
+
+
 @pytest.fixture(params=KINDS)
 def port(request: pytest.FixtureRequest) -> Iterator[Callable[..., EmulatedPort]]:
     ports = []
 
-    def make(feed: Callable[[bytes], bytes]) -> EmulatedPort:
-        ports.append(EmulatedPort(feed, request.param))
+    def make(device: Device) -> EmulatedPort:
+        ports.append(EmulatedPort(device, request.param))
         return ports[-1]
 
     yield make
@@ -39,13 +56,13 @@ def port(request: pytest.FixtureRequest) -> Iterator[Callable[..., EmulatedPort]
 
 
 @pytest.fixture
-def emulator() -> IlluminateEmulator:
-    return IlluminateEmulator(POSITIONS)
+def emulator() -> EmulatedBoard:
+    return EmulatedBoard(IlluminateFirmware(POSITIONS))
 
 
 @pytest.fixture
-def board(port: Callable[..., EmulatedPort], emulator: IlluminateEmulator) -> Iterator[IlluminateBoard]:
-    board = IlluminateBoard(port(emulator.feed).port, brightness=100, reply_timeout_s=0.4)
+def board(port: Callable[..., EmulatedPort], emulator: EmulatedBoard) -> Iterator[IlluminateBoard]:
+    board = IlluminateBoard(port(emulator).port, brightness=100, reply_timeout_s=0.4)
     yield board
     board.close()
 
@@ -56,7 +73,7 @@ def test_identify_and_positions(board: IlluminateBoard) -> None:
     np.testing.assert_allclose(board.positions_mm(), POSITIONS)
 
 
-def test_shows_exactly_the_pattern(board: IlluminateBoard, emulator: IlluminateEmulator) -> None:
+def test_shows_exactly_the_pattern(board: IlluminateBoard, emulator: EmulatedBoard) -> None:
     board.identify()
     for pattern in (
         np.eye(400)[7],
@@ -94,7 +111,7 @@ def test_every_error_number_has_words_and_a_remedy(number: int) -> None:
     assert remedy.endswith(".")
 
 
-def test_silence_is_an_error_soon_and_not_for_ever(board: IlluminateBoard, emulator: IlluminateEmulator) -> None:
+def test_silence_is_an_error_soon_and_not_for_ever(board: IlluminateBoard, emulator: EmulatedBoard) -> None:
     board.identify()
     emulator.inject(BoardFault.SILENCE)
     started = time.monotonic()
@@ -112,7 +129,7 @@ def test_late_answer_is_dropped(port: Callable[..., EmulatedPort]) -> None:
             return b"late\n-==-\n"
         return b"right\n-==-\n"
 
-    board = IlluminateBoard(port(slow).port, reply_timeout_s=0.2)
+    board = IlluminateBoard(port(Scripted(slow)).port, reply_timeout_s=0.2)
     with pytest.raises(LedArrayError, match="did not answer"):
         board.command("slow")
     assert board.command("next") == "right"
@@ -121,7 +138,7 @@ def test_late_answer_is_dropped(port: Callable[..., EmulatedPort]) -> None:
 
 @pytest.mark.parametrize("fault", [BoardFault.GARBAGE, BoardFault.SILENCE])
 def test_a_port_with_something_else_is_told(
-    fault: BoardFault, board: IlluminateBoard, emulator: IlluminateEmulator
+    fault: BoardFault, board: IlluminateBoard, emulator: EmulatedBoard
 ) -> None:
     emulator.inject(fault)
     with pytest.raises(LedArrayError) as caught:
@@ -131,35 +148,52 @@ def test_a_port_with_something_else_is_told(
 
 
 def test_board_that_is_still_starting_is_waited_for(port: Callable[..., EmulatedPort]) -> None:
-    emulator = IlluminateEmulator(POSITIONS)
+    emulator = EmulatedBoard(IlluminateFirmware(POSITIONS))
     asked: list[bytes] = []
 
     def starting(data: bytes) -> bytes:
         asked.append(data)
         return b"=====\n  illuminate is starting\n" if len(asked) < 3 else emulator.feed(data)
 
-    board = IlluminateBoard(port(starting).port, reply_timeout_s=0.2)
+    board = IlluminateBoard(port(Scripted(starting)).port, reply_timeout_s=0.2)
     assert board.identify().led_count == 400
     board.close()
 
 
 def test_firmware_of_the_first_generation(port: Callable[..., EmulatedPort]) -> None:
-    answers = {
-        b"version\n": b"1.32\n",
-        b"pp\n": b'{"device_name" : "quasi.dome", "led_count" : 581}\n',
-        b"ac.1\n": b"",
-        b"dark\n": b"Command [dark] is not implemented yet.\n",
-        b"na.x\n": b"ERROR (LedArray::setNa): invalid NA. Make sure NA is 100*na\n",
-    }
-    board = IlluminateBoard(port(lambda data: answers[data] + b"-==-\n").port)
-    assert board.identify().led_count == 581
+    emulator = EmulatedBoard(IlluminateFirmware(POSITIONS, version="1.32"))
+    board = IlluminateBoard(port(emulator).port)
+    info = board.identify()
+    assert (info.led_count, info.firmware) == (400, "1.32")
+    assert Capability.SEQUENCE_LEVELS in info.capabilities
+    np.testing.assert_allclose(board.positions_mm(), POSITIONS)
     for command in ("dark", "na.x"):
         with pytest.raises(LedArrayError, match="refused"):
             board.command(command)
+    emulator.inject(BoardFault.ERROR)
+    with pytest.raises(LedArrayError, match="Source disconnected") as caught:
+        board.show(np.ones(400, np.float32))
+    assert "power supply" in caught.value.remedy
     board.close()
 
 
-def test_unplugged(board: IlluminateBoard, emulator: IlluminateEmulator) -> None:
+@pytest.mark.parametrize("version", ["2.32", "1.32"])
+def test_color(port: Callable[..., EmulatedPort], version: str) -> None:
+    emulator = EmulatedBoard(IlluminateFirmware(POSITIONS, version=version, colors=("r", "g", "b")))
+    board = IlluminateBoard(port(emulator).port, brightness=51, color=(0, 255, 100))
+    assert Capability.COLOR in board.identify().capabilities
+    board.show(np.eye(400, dtype=np.float32)[3])
+    np.testing.assert_allclose(emulator.brightness(), np.eye(400)[3] * 0.2, atol=1e-6)
+    assert "0.51.20" in board.command("sc")
+    board.close()
+    plain = IlluminateBoard(port(EmulatedBoard(IlluminateFirmware(POSITIONS, version=version))).port, color=(0, 255, 0))
+    with pytest.raises(LedArrayError, match="one only") as caught:
+        plain.identify()
+    assert "led_board.color" in caught.value.remedy
+    plain.close()
+
+
+def test_unplugged(board: IlluminateBoard, emulator: EmulatedBoard) -> None:
     board.identify()
     emulator.inject(BoardFault.UNPLUG)
     for _ in range(2):  # and again on the dead port
@@ -169,14 +203,14 @@ def test_unplugged(board: IlluminateBoard, emulator: IlluminateEmulator) -> None
     board.close()
 
 
-def test_port_in_use_or_missing(port: Callable[..., EmulatedPort], emulator: IlluminateEmulator) -> None:
+def test_port_in_use_or_missing(port: Callable[..., EmulatedPort], emulator: EmulatedBoard) -> None:
     with pytest.raises(LedArrayError, match="cannot be opened"):
         IlluminateBoard("no-such-port")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = listener.getsockname()[1]
     with pytest.raises(LedArrayError, match="cannot be opened"):
         IlluminateBoard(f"socket://127.0.0.1:{closed}")
-    line = port(emulator.feed)
+    line = port(emulator)
     if not line.port.startswith("socket"):
         board = IlluminateBoard(line.port)
         with pytest.raises(LedArrayError, match="cannot be opened"):
@@ -215,16 +249,17 @@ REPLY = st.one_of(
 @given(st.lists(REPLY, max_size=6), st.lists(st.integers(1, 12), max_size=40))
 def test_replies_are_cut_alike_wherever_the_chunks_end(replies: list[tuple[str, Reply]], sizes: list[int]) -> None:
     stream = "".join(text for text, _ in replies).encode()
-    reader, start, found = ReplyReader(), 0, []
+    pending, start, found = b"", 0, []
     for size in [*sizes, len(stream)]:
-        found += reader.feed(stream[start : start + size])
+        cut, pending = cut_replies(pending + stream[start : start + size])
+        found += cut
         start += size
     assert found == [reply for _, reply in replies]
-    assert reader.pending == b""
+    assert pending == b""
 
 
 def test_a_broken_off_pattern_leaves_nothing_of_itself(
-    board: IlluminateBoard, emulator: IlluminateEmulator, monkeypatch: pytest.MonkeyPatch
+    board: IlluminateBoard, emulator: EmulatedBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the board clears before a pattern is in doubt when one of several levels has broken off."""
     board.identify()

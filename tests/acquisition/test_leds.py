@@ -13,15 +13,8 @@ from numpy.testing import assert_allclose
 from acquisition.capture import read_header
 from acquisition.leds import GeometryError, led_na, led_positions_mm, to_sample_axes
 from acquisition.plan import make_plan
-from acquisition.profile import (
-    BoardGeometry,
-    GridGeometry,
-    ListGeometry,
-    Orientation,
-    Ring,
-    RingGeometry,
-    load_profile,
-)
+from acquisition.profile import load_profile
+from acquisition.profile_board import BoardGeometry, GridGeometry, ListGeometry, Orientation, Ring, RingGeometry
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -44,7 +44,8 @@ def faults_of(text: str) -> dict[str, tuple[str, str, str]]:
 
 
 def test_default_comes_first() -> None:
-    assert list(shipped_profiles()) == ["simulated", "aidt_ring24", "ht_idt_grid32", "illuminate_board"]
+    others = ["aidt_ring24", "home_made_board", "ht_idt_grid32", "illuminate_board", "uc2_board"]
+    assert list(shipped_profiles()) == ["simulated", *others]
 
 
 @pytest.mark.parametrize("name", shipped_profiles())
@@ -92,6 +93,8 @@ def test_profile_is_immutable_and_travels() -> None:
 
 # --- wrong ones -----------------------------------------------------------------------------------------------------
 
+TEMPLATE = '[led_board.template]\non = "{index}"\nclear = "clear"\n[led_board.geometry]'
+
 BROKEN: list[tuple[str, list[tuple[str, str]], str, str, str, str]] = [
     # what, changes, key, value found, allowed, remedy
     ("too small", [("na = 0.65", "na = -0.65")],
@@ -119,6 +122,19 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str, str, str, str]] = [
      "led_board.geometry.kind", "'rings'", "'grid'", "'ring'?"),
     ("no geometry kind", [('kind = "ring"\n', "")], "led_board.geometry.kind", "(missing)", "'grid', 'ring'", "add"),
     ("protocol", [('protocol = "illuminate"', 'protocol = "uc3"')], "led_board.protocol", "'uc3'", "'illuminate'", ""),
+    ("port of a home-made board", [('protocol = "illuminate"\nport = "simulated"', 'protocol = "uc2"\nport = "auto"')],
+     "led_board.port", "'auto'", "serial device", "COM3"),
+    ("template without its table", [('protocol = "illuminate"', 'protocol = "template"')],
+     "led_board", "{...}", "template", "[led_board.template]"),
+    ("table without its protocol", [("[led_board.geometry]", TEMPLATE)],
+     "led_board.template", "{...}", "left out, as protocol is illuminate", "protocol"),
+    ("options of nobody", [("brightness = 255", "brightness = 255\noptions = { a = 1 }")],
+     "led_board.options", "{...}", "left out", "take the table out"),
+    ("colour by name", [("brightness = 255", 'brightness = 255\ncolor = "gren"')],
+     "led_board.color", "'gren'", "'white', 'red', 'green', 'blue', or [red, green, blue]", "'green'?"),
+    ("colour by numbers", [("brightness = 255", "brightness = 255\ncolor = [1, 2, 256]")],
+     "led_board.color", "[1, 2, 256]", "0 to 255", "colour"),
+    ("colour of two", [("brightness = 255", "brightness = 255\ncolor = [1, 2]")], "led_board.color", "[1, 2]", "", ""),
     ("brightness", [("brightness = 255", "brightness = 300")], "led_board.brightness", "300", "at most 255", ""),
     ("exposure order", [("max = 1000.0", "max = 0.5")], "camera.exposure_ms.max", "0.5", "at least min (1)", ""),
     ("default exposure", [("default = 10.0", "default = 5000")], "camera.exposure_ms.default", "5000", "1 to 1000", ""),
@@ -156,6 +172,53 @@ def test_broken(what: str, changes: list[tuple[str, str]], key: str, found: str,
     assert faults[key][0] == found
     assert allowed in faults[key][1]
     assert remedy in faults[key][2] + faults[key][1]
+
+
+def template(text: str) -> str:
+    return changed(
+        ('protocol = "illuminate"', 'protocol = "template"'),
+        ("[led_board.geometry]", f"[led_board.template]\n{text}\n[led_board.geometry]"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "found", "allowed", "remedy"),
+    [
+        ('on = "{index},{x}"', "on", "'{index},{x}'", "{index}, {level}, {r}, {g}, {b}", "braces"),
+        ('on = "{index"', "on", "'{index'", "one line of plain characters", "braces"),
+        ('on = "{index.real}"', "on", "'{index.real}'", "", ""),
+        ('on = "{index:q}"', "on", "'{index:q}'", "", ""),
+        ('on = "{}"', "on", "'{}'", "", ""),
+        ('on = "{r},{g},{b}"', "on", "'{r},{g},{b}'", "{index} is needed", "LED's number"),
+        ('on = "{index}\\n"', "on", "", "one line of plain characters", "line_end"),
+        ('on = "{index}"\noff = "{level}"', "off", "'{level}'", "{index}", ""),
+        ('on = "{index}"\nclear = "{index}"', "clear", "'{index}'", "plain characters", ""),
+        ('on = "{index}"\nclear = "x"\nacknowledge = "ok("', "acknowledge", "'ok('", "regular expression", r"\("),
+        ('on = "{index}"\nclear = "x"\nerror = "[a"', "error", "'[a'", "regular expression", r"\["),
+        ('on = "{index}"\nclear = "x"\nmax_level = 0', "max_level", "0", "at least 1", "brightness"),
+        ('on = "{index}"\nclear = "x"\nline_end = "x"', "line_end", "'x'", "one of", ""),
+        ('on = "{index}"', "", "{...}", "clear or off", "darkens"),
+        ('clear = "x"', "on", "(missing)", "needed", "lights an LED"),
+        ('on = "{index}"\nclear = "x"\ncleer = "x"', "cleer", "'x'", "the keys on", "did you mean clear?"),
+    ],
+)
+def test_broken_template(text: str, key: str, found: str, allowed: str, remedy: str) -> None:
+    faults = faults_of(template(text))
+    key = f"led_board.template.{key}".rstrip(".")
+    assert key in faults
+    assert found in faults[key][0]
+    assert allowed in faults[key][1]
+    assert remedy in faults[key][2]
+
+
+def test_colors_and_templates() -> None:
+    profile = parse_profile(template('on = "{{{index:03d}}} {level}"\noff = "{index} off"'), "my.toml")
+    assert profile.led_board.template is not None
+    assert profile.led_board.template.on.format(index=7, level=9) == "{007} 9"
+    assert (profile.led_board.template.has_levels, profile.led_board.template.has_colors) == (True, False)
+    for color, rgb in (('"green"', (0, 255, 0)), ("[1, 2, 3]", (1, 2, 3))):
+        text = changed(("brightness = 255", f"brightness = 255\ncolor = {color}"))
+        assert parse_profile(text, "my.toml").led_board.color == rgb
 
 
 def test_all_faults_at_once() -> None:
@@ -222,7 +285,8 @@ toml_values: st.SearchStrategy[Any] = st.one_of(
 
 @given(
     table=st.sampled_from(["objective", "camera", "led_board", "plan", "sample", "simulation"]),
-    key=st.sampled_from(["na", "kind", "geometry", "z_um", "leds", "exposure_ms", "port", "rings", "x", "orientation"]),
+    key=st.sampled_from(["na", "kind", "geometry", "z_um", "leds", "exposure_ms", "port", "rings", "x", "orientation",
+                         "protocol", "color", "template", "options"]),
     value=toml_values,
 )
 def test_no_value_brings_down_the_report(table: str, key: str, value: Any) -> None:

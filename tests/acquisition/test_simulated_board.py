@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acquisition.simulated.board import BoardFault, IlluminateEmulator, UnpluggedError
+from acquisition.simulated.board import BoardFault, EmulatedBoard, UnpluggedError
+from acquisition.simulated.illuminate_board import IlluminateFirmware
 
 POSITIONS = np.array([[0, 0, 50], [10, 0, 50], [0, -20.004, 50], [-40, 0, 51]], float)
 DONE = b"-==-\n"
 
 
 @pytest.fixture
-def board() -> IlluminateEmulator:
-    board = IlluminateEmulator(POSITIONS)
+def board() -> EmulatedBoard:
+    board = EmulatedBoard(IlluminateFirmware(POSITIONS))
     assert board.feed(b"machine\n") == DONE
     return board
 
@@ -39,23 +40,23 @@ def board() -> IlluminateEmulator:
         ("na.25.3", b"ERROR[2]: Wrong number of arguments.\n"),
         ("an.40.20", b"ERROR[10]: Invalid argument range.\n"),
         ("pledpos.2.9", b"ERROR[10]: Invalid argument range.\n"),
-        ("ssl.4", b"ERROR[1]: Command not implemented.\n"),
+        ("sseq", b"ERROR[1]: Command not implemented.\n"),
         ("lamp.on", b"ERROR[16]: Invalid command.\n"),
         ("l." + ".".join(["1"] * 300), b"ERROR[18]: Command too long.\n"),
         ("", b""),
     ],
 )
-def test_command_is_answered_as_by_the_firmware(board: IlluminateEmulator, command: str, answer: bytes) -> None:
+def test_command_is_answered_as_by_the_firmware(board: EmulatedBoard, command: str, answer: bytes) -> None:
     assert board.feed(command.encode() + b"\n") == answer
 
 
-def test_properties_end_on_the_terminators_line(board: IlluminateEmulator) -> None:
+def test_properties_end_on_the_terminators_line(board: EmulatedBoard) -> None:
     text = board.feed(b"pprops\n")
     assert text.endswith(b"\n}" + DONE)
     assert json.loads(text.removesuffix(DONE))["led_count"] == 4
 
 
-def test_positions_are_json_in_hundredths_of_a_millimetre(board: IlluminateEmulator) -> None:
+def test_positions_are_json_in_hundredths_of_a_millimetre(board: EmulatedBoard) -> None:
     table = json.loads(board.feed(b"pledpos\n").removesuffix(DONE))["led_position_list_cartesian"]
     assert table == {"0": [0, 0, 50], "1": [10, 0, 50], "2": [0, -20, 50], "3": [-40, 0, 51]}
     board.feed(b"sad.80\n")
@@ -63,7 +64,7 @@ def test_positions_are_json_in_hundredths_of_a_millimetre(board: IlluminateEmula
     assert part == {"1": [10, 0, 80], "2": [0, -20, 80]}
 
 
-def test_na_list_is_the_direction_to_the_led(board: IlluminateEmulator) -> None:
+def test_na_list_is_the_direction_to_the_led(board: EmulatedBoard) -> None:
     table = json.loads(board.feed(b"pledposna\n").removesuffix(DONE))["led_position_list_na"]
     assert table["1"] == pytest.approx([10 / np.hypot(10, 50), 0], abs=1e-3)
 
@@ -86,7 +87,7 @@ def test_na_list_is_the_direction_to_the_led(board: IlluminateEmulator) -> None:
         ("l.2\nsb.51", [0, 0, 1, 0]),  # brightness acts on what is lit afterwards
     ],
 )
-def test_lights_what_it_is_told(board: IlluminateEmulator, commands: str, lit: list[float]) -> None:
+def test_lights_what_it_is_told(board: EmulatedBoard, commands: str, lit: list[float]) -> None:
     board.feed(commands.encode() + b"\n")
     np.testing.assert_allclose(board.brightness(), lit, atol=1e-6)
 
@@ -95,8 +96,8 @@ def test_lights_what_it_is_told(board: IlluminateEmulator, commands: str, lit: l
 @given(st.lists(st.integers(1, 40), max_size=30))
 def test_chunks_do_not_matter(sizes: list[int]) -> None:
     stream = b"machine\r\nversion\npprops\nl.9\nl.1.2\npledpos\nnonsense\n\nsb.9\n"
-    whole = IlluminateEmulator(POSITIONS).feed(stream)
-    board, start, answer = IlluminateEmulator(POSITIONS), 0, b""
+    whole = EmulatedBoard(IlluminateFirmware(POSITIONS)).feed(stream)
+    board, start, answer = EmulatedBoard(IlluminateFirmware(POSITIONS)), 0, b""
     for size in [*sizes, len(stream)]:
         answer += board.feed(stream[start : start + size])
         start += size
@@ -106,7 +107,7 @@ def test_chunks_do_not_matter(sizes: list[int]) -> None:
 @settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
 def test_any_bytes_get_an_answer_to_each_line(data: bytes) -> None:
-    board = IlluminateEmulator(POSITIONS)
+    board = EmulatedBoard(IlluminateFirmware(POSITIONS))
     board.feed(b"machine\n")
     answer = board.feed(data + b"\nversion\n")
     assert answer.endswith(b"2.32\n-==-\n")
@@ -114,7 +115,7 @@ def test_any_bytes_get_an_answer_to_each_line(data: bytes) -> None:
 
 def test_exposure_gathers_the_light_of_its_own_time() -> None:
     now = [0.0]
-    board = IlluminateEmulator(POSITIONS, clock=lambda: now[0])
+    board = EmulatedBoard(IlluminateFirmware(POSITIONS), clock=lambda: now[0])
     board.feed(b"machine\n")
     for now[0], command in ((1.0, b"l.1\n"), (2.0, b"l.2\n"), (4.0, b"x\n")):
         board.feed(command)
@@ -124,7 +125,7 @@ def test_exposure_gathers_the_light_of_its_own_time() -> None:
     np.testing.assert_allclose(board.mean_brightness(5.0, 6.0), 0)
 
 
-def test_faults(board: IlluminateEmulator) -> None:
+def test_faults(board: EmulatedBoard) -> None:
     board.inject(BoardFault.ERROR, after_commands=1)
     assert board.feed(b"version\n").endswith(DONE)
     assert board.feed(b"version\n").startswith(b"ERROR[3]")

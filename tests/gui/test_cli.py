@@ -24,7 +24,7 @@ from gui.commands.output_file import check_output
 from gui.commands.reconstruct import free_field_name
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "plan", "capture", "import", "reconstruct", "export", "info")
+COMMANDS = ("demo", "plan", "capture", "import", "reconstruct", "export", "info", "simulate-led")
 
 
 def fieldscope(*arguments, folder=None):

@@ -10,6 +10,7 @@ import logging
 import re
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -226,7 +227,7 @@ class Camera:
             The camera reports an error, gives an image of another size, or a sequence is running.
         """
         self._refuse_in_sequence()
-        return self._micromanager.call(self._snap, self._exposure_ms / 1000 + self._micromanager.patience_s)
+        return self._micromanager.call(self._snap, self._frame_timeout_s())
 
     def _snap(self) -> NDArray[np.uint16]:
         def expose() -> Any:
@@ -310,7 +311,8 @@ class Camera:
         while not self._fetched:
             left_s = until - time.monotonic()
             turn_s = min(max(left_s, 0.0), _TURN_S)
-            frames = self._micromanager.call(lambda: sequence.fetch(turn_s), turn_s + self._micromanager.patience_s)  # noqa: B023
+            # Before its turn may come that of `stop_sequence`, for which cameras end their exposure.
+            frames = self._micromanager.call(partial(sequence.fetch, turn_s), turn_s + self._frame_timeout_s())
             self._fetched.extend(frames)
             if not frames and left_s <= 0:
                 raise sequence.late(timeout_s)
@@ -331,7 +333,7 @@ class Camera:
         sequence, self._sequence = self._sequence, None
         if sequence is None:
             return 0
-        left = self._micromanager.call(sequence.stop) + len(self._fetched)
+        left = self._micromanager.call(sequence.stop, self._frame_timeout_s()) + len(self._fetched)
         self._fetched.clear()
         return left
 
@@ -343,6 +345,9 @@ class Camera:
     def buffer_frames(self) -> int:
         """How many frames Micro-Manager's buffer holds, which is how far the consumer may lag behind."""
         return self._micromanager.call(lambda: buffer_capacity(self._core)[0])
+
+    def _frame_timeout_s(self) -> float:
+        return self._exposure_ms / 1000 + self._micromanager.patience_s
 
     def _refuse_in_sequence(self) -> None:
         if self._sequence is not None:

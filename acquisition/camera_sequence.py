@@ -8,6 +8,7 @@ of the computer.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LEAST_CAPACITY = 2  # frames: one is written while the other is read
+_GOOD_CAPACITY = 16  # frames, for a disk that hesitates
 _BATCH = 8
 _BATCH_S = 0.02  # the consumer gets what there is after so long
 _GRACE_S = 0.1  # some cameras say that they have ended just before they hand over their last frame
@@ -77,7 +79,7 @@ class FrameSequence:
                 f"Micro-Manager's frame buffer of {core.get_circular_buffer_memory_footprint()} MB is too small for "
                 f"frames of {frame_mb:.3g} MB.",
                 f"Set micromanager.buffer_mb (with the java backend: Micro-Manager's sequence buffer) to "
-                f"{_LEAST_CAPACITY * 8 * frame_mb:.0f} or more, or choose a smaller camera.roi.",
+                f"{math.ceil(_GOOD_CAPACITY * frame_mb)} or more, or choose a smaller camera.roi.",
             )
         if self.count > capacity:
             _log.info("%s: the buffer holds %d of %d frames", self._label, capacity, self.count)

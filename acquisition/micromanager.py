@@ -147,6 +147,7 @@ class MicroManager:
                 _shut_down(thread, core, settings)
                 raise
             cls._open = cls(core, thread, settings, patience_s, warnings)
+            atexit.register(cls._open.close)  # before the bridge's own farewell, which a dead server would hold up
             return cls._open
 
     def call(self, function: Callable[[], _T], timeout_s: float | None = None) -> _T:
@@ -175,6 +176,7 @@ class MicroManager:
         with self._open_lock:
             if MicroManager._open is self:
                 MicroManager._open = None
+                atexit.unregister(self.close)
                 _shut_down(self._thread, self.core, self._settings)
 
 

@@ -10,7 +10,8 @@ frames as Micro-Manager's would, and overflows as that does.
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import queue
 import threading
 import time
 from collections import deque
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-
-_log = logging.getLogger(__name__)
 
 TRIGGER_PROPERTY = "TriggerDevice"  # text: empty, or what gives the pulses
 _CHECK_S = 0.05
@@ -42,7 +41,7 @@ class SimulatedCamera:
     develop
         Called when a frame is fetched, with its light and its exposure in seconds; returns the whole sensor's counts.
     exposure_out
-        Called with True when an exposure begins, with False when it ends: the camera's exposure output.
+        The camera's exposure output: called when an exposure begins, with its seconds.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class SimulatedCamera:
         label: str,
         gather: Callable[[float, float], NDArray[np.float32]],
         develop: Callable[[NDArray[np.float32], float], NDArray[np.uint16]],
-        exposure_out: Callable[[bool], None],
+        exposure_out: Callable[[float], None],
     ) -> None:
         self._core = core
         self._label = label
@@ -62,8 +61,8 @@ class SimulatedCamera:
         self._single: tuple[NDArray[np.float32], float] | None = None
         self._buffer: deque[tuple[NDArray[np.float32], float]] = deque()
         self._overflowed = False
-        self._waits_for_pulse = False
-        self._pulse, self._stop = threading.Event(), threading.Event()
+        self._pulses_s: queue.SimpleQueue[float] = queue.SimpleQueue()
+        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         core.snap_image, core.get_image = self._snap, self._image
         core.start_sequence_acquisition = self._start
@@ -75,17 +74,15 @@ class SimulatedCamera:
         core.pop_next_image = self._pop
         core.pop_next_image_md = lambda *arguments: self._pop()  # what pop_next_tagged_image asks
 
-    def trigger(self) -> None:
-        """Give a pulse to the trigger input: it starts an exposure if the camera waits for one, else it is lost."""
-        if self._waits_for_pulse:
-            self._pulse.set()
+    def trigger(self, time_s: float) -> None:
+        """Give a pulse to the trigger input: an exposure begins at that time; it is lost while one is on."""
+        self._pulses_s.put(time_s)
 
     def _snap(self) -> None:
-        start = time.perf_counter()
-        self._exposure_out(True)
-        self._expose_demo()
-        self._exposure_out(False)
         exposure_s = self._core.get_exposure() / 1000
+        start = time.perf_counter()
+        self._exposure_out(exposure_s)
+        self._expose_demo()
         self._single = self._gather(start, start + exposure_s), exposure_s
 
     def _image(self) -> NDArray[np.uint16]:
@@ -109,7 +106,6 @@ class SimulatedCamera:
         self._buffer.clear()
         self._overflowed = False
         self._stop.clear()
-        self._pulse.clear()
         self._thread = threading.Thread(
             target=self._take,
             name="simulated-camera",
@@ -122,7 +118,6 @@ class SimulatedCamera:
                 buffer_capacity(core)[0],
             ),
         )
-        self._waits_for_pulse = bool(core.get_property(self._label, TRIGGER_PROPERTY))
         self._thread.start()
 
     def stop(self) -> None:
@@ -132,31 +127,32 @@ class SimulatedCamera:
             self._thread.join()
 
     def _take(self, count: int, exposure_s: float, read_out_s: float, external: bool, capacity: int) -> None:
+        free_s = time.perf_counter()
         for _ in range(count):
-            if external and not self._pulsed():
+            start = self._pulse_after(free_s) if external else time.perf_counter()
+            if start is None:
                 return
-            start = time.perf_counter()
-            self._exposure_out(True)
-            self._sleep_until(start + exposure_s)
-            end = time.perf_counter()
-            self._exposure_out(False)
+            self._exposure_out(exposure_s)
+            told_s = time.perf_counter()
+            end = start + exposure_s  # a camera's clock does not wait for a busy computer
+            self._sleep_until(end)
             if self._stop.is_set():
                 return
             if len(self._buffer) >= capacity:
                 self._overflowed = True
                 return
-            self._buffer.append((self._gather(start, end), end - start))
-            self._sleep_until(end + read_out_s)
+            self._buffer.append((self._gather(start, end), exposure_s))
+            free_s = end + read_out_s
+            if not external:
+                self._sleep_until(max(free_s, told_s + exposure_s))  # the board counts from when it was told
 
-    def _pulsed(self) -> bool:
-        """Wait for a pulse; False when the sequence is stopped first. Pulses during exposure and read-out are lost."""
-        self._waits_for_pulse = True
-        while not self._pulse.wait(_CHECK_S):
-            if self._stop.is_set():
-                break
-        self._waits_for_pulse = False
-        self._pulse.clear()
-        return not self._stop.is_set()
+    def _pulse_after(self, free_s: float) -> float | None:
+        """Wait for a pulse that finds the camera free; None when the sequence is stopped first."""
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                if (pulse_s := self._pulses_s.get(timeout=_CHECK_S)) >= free_s:
+                    return pulse_s
+        return None
 
     def _sleep_until(self, time_s: float) -> None:
         while not self._stop.is_set() and (left_s := time_s - time.perf_counter()) > 0:

@@ -124,17 +124,11 @@ class SimulatedMicroscope:
         core.set_property(camera, "OnCameraCCDYSize", str(self.sensor_shape[0] * binning))
         core.set_pixel_size_um(core.get_current_pixel_size_config(), self._optics.pixel_um / binning)
         core.get_image_bit_depth = lambda: self._sensor.bit_depth
-        self._camera = SimulatedCamera(core, camera, self.light, self.counts, self._exposure_out)
-
-    def trigger_camera(self) -> None:
-        """Give a pulse to the camera's trigger input, as the board's trigger output does."""
-        if self._camera is not None:
-            self._camera.trigger()
-
-    def _exposure_out(self, exposing: bool) -> None:
-        trigger = getattr(self.board, "trigger", None)
-        if exposing and trigger is not None:
-            trigger()
+        board: Any = self.board  # the two cables between camera and board, where it has sockets for them
+        trigger_in = getattr(board, "trigger", None) if self._profile.camera.trigger.exposure_out else None
+        exposure_out = trigger_in or (lambda exposure_s: None)
+        self._camera = SimulatedCamera(core, camera, self.light, self.counts, exposure_out)
+        board.on_trigger_out = self._camera.trigger
 
     def light(self, start_s: float, end_s: float) -> NDArray[np.float32]:
         """Mean light (L,) of each LED between two times of the board's clock, its own brightness error included."""

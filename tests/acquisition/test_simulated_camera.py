@@ -73,14 +73,14 @@ class Led:
         lit(self.instrument, next(self.leds, None))
 
 
-def test_the_check_for_an_image_tells_leds_apart(instrument: Instrument) -> None:
-    instrument.camera.set_exposure_ms(30.0)
-    lit(instrument, 5)
+def test_the_check_for_an_image_tells_leds_apart(wired: Instrument) -> None:
+    assert wired.simulated is not None
+    wired.camera.set_exposure_ms(30.0)
     for led in range(12):
-        lit(instrument, led)
-        assert shown(instrument, instrument.camera.snap()) == led
-    instrument.simulated.board.feed(b"l.5.6\n")
-    assert shown(instrument, instrument.camera.snap()) == -1
+        lit(wired, led)
+        assert shown(wired, wired.camera.snap()) == led
+    wired.simulated.board.feed(b"l.5.6\n")
+    assert shown(wired, wired.camera.snap()) == -1
 
 
 def test_opening_tells_the_triggers(wired_profile: Profile) -> None:
@@ -165,15 +165,14 @@ def test_the_buffer_of_the_simulated_camera_overflows_too(instrument: Instrument
 
 
 def test_frames_as_tagged_images(wired: Instrument) -> None:
-    instrument = wired
-    camera, core = instrument.camera, instrument._micromanager.core
-    lit(instrument, 5)
-    camera.set_exposure_ms(30.0)
-    camera.start_sequence(1)
+    core = wired._micromanager.core
+    lit(wired, 5)
+    wired.camera.set_exposure_ms(30.0)
+    wired.camera.start_sequence(1)
     while not core.get_remaining_image_count():
         time.sleep(0.001)
-    assert shown(instrument, core.pop_next_tagged_image().pix) == 5
-    camera.stop_sequence()
+    assert shown(wired, core.pop_next_tagged_image().pix) == 5
+    wired.camera.stop_sequence()
 
 
 def test_binning_keeps_the_size_of_the_simulated_image(small_profile: Profile) -> None:

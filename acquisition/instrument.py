@@ -22,7 +22,7 @@ from acquisition.led_array.protocol import BoardInfo, LedArray, LedArrayError
 from acquisition.leds import led_na, led_positions_mm
 from acquisition.micromanager import CALL_TIMEOUT_S, MicroManager
 from acquisition.profile import BoardGeometry
-from acquisition.stage import Stages
+from acquisition.stage import Stages, place_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -276,10 +276,10 @@ def _trigger_check(camera: Camera) -> tuple[bool, str]:
 def _stage_check(stages: Stages) -> tuple[bool, str]:
     told = []
     if stages.z_device:
-        told.append(f"{stages.z_device} at {stages.z_um():.2f} um")
+        told.append(f"{stages.z_device} at {place_in_words((stages.z_um(),))}")
     if stages.xy_device:
-        told.append("{} at {:.2f}, {:.2f} um".format(stages.xy_device, *stages.xy_um()))
-    return True, "; ".join(told).replace("-0.00", "0.00") or "none in Micro-Manager's configuration"
+        told.append(f"{stages.xy_device} at {place_in_words(stages.xy_um())}")
+    return True, "; ".join(told) or "none in Micro-Manager's configuration"
 
 
 def _pixel_check(profile_um: float, micromanager_um: float) -> tuple[bool, str]:

@@ -141,7 +141,7 @@ class Stages:
         off_um = max(abs(found - asked) for found, asked in zip(found_um, asked_um, strict=True))
         if off_um > self._settings.tolerance_um:
             raise StageError(
-                f"The stage {label} was sent to {_in_words(asked_um)} um and is at {_in_words(found_um)} um.",
+                f"The stage {label} was sent to {place_in_words(asked_um)} and is at {place_in_words(found_um)}.",
                 "Check for an end switch or an obstacle; if the stage is only coarse, increase stage.tolerance_um.",
             )
 
@@ -163,5 +163,6 @@ def _check_limits(axis: str, value_um: float, limits: tuple[float, float], key: 
         )
 
 
-def _in_words(place_um: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:.2f}" for value in place_um)
+def place_in_words(place_um: tuple[float, ...]) -> str:
+    """Write coordinates for the operator, without a minus before zero."""
+    return ", ".join(f"{round(value, 2) + 0.0:.2f}" for value in place_um) + " um"

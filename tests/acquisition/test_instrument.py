@@ -39,7 +39,7 @@ def test_opening_tells_each_check(small_profile: Profile) -> None:
     assert "illuminate 2.32" in text["LED board"]
     assert "64 x 64" in text["Camera"]
     assert text["Trigger"] == "by software"
-    assert text["Stages"] == "Z at 0.00 um; XY at -0.00, -0.00 um"
+    assert text["Stages"] == "Z at 0.00 um; XY at 0.00, 0.00 um"
 
 
 def test_opens_quickly() -> None:

@@ -11,6 +11,7 @@ import pytest
 from acquisition.camera import CameraError
 from acquisition.instrument import Instrument, open_instrument
 from acquisition.profile import Profile, parse_profile
+from acquisition.simulated.microscope import SimulatedMicroscope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ class Led:
         self.instrument = instrument
         self.leds = iter(leds)
 
-    def step(self, exposure_s: float = 0.0) -> None:
+    def step(self) -> None:
         lit(self.instrument, next(self.leds, None))
 
 
@@ -129,11 +130,16 @@ def test_the_camera_leads(wired_profile: Profile, monkeypatch: pytest.MonkeyPatc
     steps: list[float] = []
     board: list[Led] = []
 
-    def trigger(self: Any, exposure_s: float) -> None:
+    def trigger(exposure_s: float) -> None:
         steps.append(exposure_s)
         board[0].step()
 
-    monkeypatch.setattr("acquisition.simulated.board.IlluminateEmulator.trigger", trigger, raising=False)
+    def install(self: Any, core: Any, camera: str) -> None:
+        self.board.trigger = trigger
+        original(self, core, camera)
+
+    original = SimulatedMicroscope.install
+    monkeypatch.setattr(SimulatedMicroscope, "install", install)
     instrument = open_instrument(wired_profile)
     try:
         board.append(Led(instrument, LEDS))

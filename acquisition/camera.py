@@ -1,181 +1,163 @@
-"""The camera, through pycromanager's core: Micro-Manager in this program, or a running Micro-Manager over its server.
+"""The camera behind Micro-Manager: settings, single frames, and sequences of frames.
 
-Two traps shape this file. A Micro-Manager that has died blocks every call for ever: so all calls are made by one worker
-thread, and waiting for it has a limit. And the core is one per process: opening a second camera while one is open is
-refused, closing takes the core down, so that it can be opened again.
+Every setting is made, read back, and told where the camera did not obey (`Camera.warnings`). It is an error only where
+the images would be wrong without anybody noticing: another binning, another region, too few bits, no trigger.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
-import queue
 import re
-import threading
 import time
-from concurrent.futures import Future
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acquisition.errors import OperatorError
+from acquisition.camera_sequence import CameraError, FrameSequence, buffer_capacity
+from acquisition.micromanager import OPEN_TIMEOUT_S, set_property, strings, tell, warned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from acquisition.profile import CameraSettings, MicroManagerSettings
+    from acquisition.micromanager import MicroManager
+    from acquisition.profile_camera import CameraSettings
+
+__all__ = ["Camera", "CameraError"]
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
-OPEN_TIMEOUT_S = 60.0
-CALL_TIMEOUT_S = 5.0
 _EXPOSURE_TOLERANCE = 0.01
-_INTERFACE_MISMATCH = re.compile(r"interface version \(MMCore requires (\d+); \D*?(\d+)\)")
-
-
-class CameraError(OperatorError):
-    """The camera or Micro-Manager does not do what it was told."""
-
-
-class CoreThread:
-    """The one thread that talks to Micro-Manager. Once a call has not returned in time, all later ones fail at once."""
-
-    def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._lost = False
-        self._thread = threading.Thread(target=self._work, name="micro-manager", daemon=True)
-        self._thread.start()
-
-    @property
-    def lost(self) -> bool:
-        """A call has not come back."""
-        return self._lost
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            function, future = job
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-
-    def call(self, function: Callable[[], _T], timeout_s: float) -> _T:
-        """Run `function` on the thread and wait for it.
-
-        Raises
-        ------
-        CameraError
-            It did not return within `timeout_s`, or an earlier call did not.
-        Exception
-            Whatever `function` raises.
-        """
-        if not self._lost:
-            future: Future[_T] = Future()
-            self._jobs.put((function, future))
-            try:
-                return future.result(timeout_s)
-            except TimeoutError:
-                if future.done() and not future.cancelled():  # the function's own TimeoutError, or just in time
-                    return future.result()
-                self._lost = True
-                _log.error("Micro-Manager did not return within %.1f s", timeout_s)
-        raise CameraError(
-            f"Micro-Manager does not answer (waited {timeout_s:g} s).",
-            "Close the instrument, restart Micro-Manager or this program, check the camera's cable, and connect again.",
-        )
-
-    def stop(self) -> None:
-        """End the thread, unless a call hangs in it: then it stays behind."""
-        self._jobs.put(None)
-        if not self._lost:
-            self._thread.join()
+_TURN_S = 0.05  # so long a waiting `next_frame` keeps the core's thread from others
 
 
 class Camera:
-    """An open camera; make one with `Camera.open`. Callable from any thread: calls are queued one after the other."""
+    """A camera that is ready. Callable from any thread: calls are queued one after the other.
 
-    _open_camera: Camera | None = None  # the core is one per process
-    _open_lock = threading.Lock()
+    Every method raises `MicroManagerError` when Micro-Manager does not answer; `CameraError`, which is one, when it is
+    the camera.
+
+    Parameters
+    ----------
+    micromanager
+        Open; it stays so when the camera is closed.
+    settings
+        Of the hardware profile.
+    prepare
+        Called with core and camera label, on the core's thread, before any setting is made.
+
+    Attributes
+    ----------
+    label
+        In Micro-Manager.
+    image_shape
+        (H, W) of every frame.
+    warnings
+        What the camera did not obey, in words.
+    has_external_trigger
+        The profile says how the camera is told to wait for a pulse before each exposure.
+    exposure_out
+        The profile says that the camera's exposure output is wired to the LED board.
+
+    Raises
+    ------
+    MicroManagerError
+        No camera, or a setting without which the images would be wrong.
+    """
 
     def __init__(
-        self, core_thread: CoreThread, core: Any, settings: CameraSettings, label: str, java: bool, patience_s: float
-    ) -> None:
-        self._thread = core_thread
-        self._core = core
-        self._settings = settings
-        self._java = java
-        self._patience_s = patience_s
-        self.label = label
-        self.image_shape: tuple[int, int] = (0, 0)
-        self._exposure_ms = 0.0
-
-    @classmethod
-    def open(
-        cls,
-        micromanager: MicroManagerSettings,
+        self,
+        micromanager: MicroManager,
         settings: CameraSettings,
         prepare: Callable[[Any, str], None] | None = None,
-        patience_s: float = CALL_TIMEOUT_S,
-    ) -> Camera:
-        """Start or reach Micro-Manager and make the camera ready.
+    ) -> None:
+        self._micromanager = micromanager
+        self._core = micromanager.core
+        self._settings = settings
+        self._exposure_ms = 0.0
+        self._sequence: FrameSequence | None = None
+        self._fetched: deque[NDArray[np.uint16]] = deque()
+        self.label = ""
+        self.image_shape: tuple[int, int] = (0, 0)
+        self.warnings: tuple[str, ...] = ()
+        self.has_external_trigger = bool(settings.trigger.external)
+        self.exposure_out = settings.trigger.exposure_out
+        micromanager.call(lambda: self._make_ready(prepare), OPEN_TIMEOUT_S)
 
-        Parameters
-        ----------
-        micromanager, settings
-            Of the hardware profile.
-        prepare
-            Called with core and camera label, on the core's thread, before any setting is made.
-        patience_s
-            How long a frame may take beyond its exposure before Micro-Manager is given up.
-
-        Raises
-        ------
-        CameraError
-            No Micro-Manager, no camera, or a setting that it does not take; nothing is left open.
-        """
-        with cls._open_lock:
-            if cls._open_camera is not None:
-                raise CameraError(
-                    f"The camera {cls._open_camera.label} is open already in this program.",
-                    "Close the instrument first.",
-                )
-            thread = CoreThread()
-            try:
-                camera = thread.call(lambda: _connect(cls, thread, micromanager, settings, patience_s), OPEN_TIMEOUT_S)
-                thread.call(lambda: camera.configure(prepare), OPEN_TIMEOUT_S)
-            except BaseException:
-                _shut_down(thread, java=micromanager.backend == "java")
-                raise
-            cls._open_camera = camera
-            return camera
-
-    def configure(self, prepare: Callable[[Any, str], None] | None) -> None:
-        """Make the settings of the profile; part of `open`, on the core's thread."""
-        core, settings = self._core, self._settings
+    def _make_ready(self, prepare: Callable[[Any, str], None] | None) -> None:
+        core, settings, told = self._core, self._settings, list[str]()
+        self.label = settings.device or str(core.get_camera_device())
+        devices = self._micromanager.devices()
+        if self.label not in devices:
+            raise CameraError(
+                f"Micro-Manager has no camera {self.label!r}."
+                if self.label
+                else "Micro-Manager's configuration names no camera.",
+                f"Devices: {', '.join(devices)}. Set camera.device in the profile, or the camera in the configuration.",
+            )
+        if settings.device is not None:
+            core.set_camera_device(self.label)
+        if core.is_sequence_running():
+            core.stop_sequence_acquisition()
+            told.append(f"{self.label} was running, perhaps live in Micro-Manager; it was stopped.")
         if prepare is not None:
             prepare(core, self.label)
-        properties = dict(settings.properties)
+        properties = {**settings.trigger.internal, **settings.properties}
         if settings.pixel_type is not None:
             properties["PixelType"] = settings.pixel_type
-        if core.has_property(self.label, "Binning"):
-            properties["Binning"] = str(settings.binning)
         for name, value in properties.items():
-            self._set_property(name, value)
+            told.append(set_property(core, self.label, name, value))
+        for name in settings.trigger.external:
+            if not core.has_property(self.label, name):
+                raise CameraError(
+                    f"The camera {self.label} has no property {name!r} of camera.trigger.external.",
+                    f"It has: {', '.join(strings(core.get_device_property_names(self.label)))}.",
+                )
+        told.append(self._set_gain())
+        self._set_binning()
+        self._set_roi()
+        told.append(self._check_bits())
+        told.append(self._set_exposure(settings.exposure_ms.default))
+        self.warnings = warned(told)
+
+    def _set_gain(self) -> str:
+        if (gain := self._settings.gain) is None:
+            return ""
+        if not self._core.has_property(self.label, "Gain"):
+            return f"{self.label} has no property Gain: camera.gain = {gain:g} is not used."
+        return set_property(self._core, self.label, "Gain", f"{gain:g}")
+
+    def _set_binning(self) -> None:
+        core, binning = self._core, self._settings.binning
+        if not core.has_property(self.label, "Binning"):
+            found = "1"
+        else:
+            allowed = strings(core.get_allowed_property_values(self.label, "Binning"))
+            # Some cameras write 2x2 for 2.
+            value = next((text for text in allowed if _leading_number(text) == binning), str(binning))
+            set_property(core, self.label, "Binning", value)
+            found = str(core.get_property(self.label, "Binning"))
+        if _leading_number(found) != binning:
+            raise CameraError(
+                f"The camera {self.label} bins by {found} instead of camera.binning = {binning}.",
+                "Choose a binning that the camera has: the size of a pixel follows from it.",
+            )
+
+    def _set_roi(self) -> None:
+        core, roi = self._core, self._settings.roi
         core.clear_roi()
         width, height = int(core.get_image_width()), int(core.get_image_height())
-        if (roi := settings.roi) is not None:
+        if roi is not None:
             if roi[0] + roi[2] > width or roi[1] + roi[3] > height:  # not every adapter notices
                 raise CameraError(
                     f"camera.roi = {list(roi)} reaches beyond the {width} x {height} pixels of {self.label}.",
                     "Choose x, y, width and height inside the sensor (binned pixels).",
                 )
-            _tell(f"The camera {self.label} does not take roi = {list(roi)}", lambda: core.set_roi(*roi))
+            what = f"The camera {self.label} does not take roi = {list(roi)}"
+            tell(CameraError, what, lambda: core.set_roi(*roi))
         self.image_shape = (int(core.get_image_height()), int(core.get_image_width()))
         if roi is not None and self.image_shape != (roi[3], roi[2]):
             raise CameraError(
@@ -183,29 +165,26 @@ class Camera:
                 f"the {roi[2]} x {roi[3]} of camera.roi.",
                 "Choose a region inside the sensor, with sizes that the camera can do (often multiples of 4 or 8).",
             )
-        if core.get_bytes_per_pixel() > 2:
+
+    def _check_bits(self) -> str:
+        bytes_per_pixel, bits = int(self._core.get_bytes_per_pixel()), int(self._core.get_image_bit_depth())
+        depth = self._settings.bit_depth
+        if bytes_per_pixel > 2:
             raise CameraError(
-                f"The camera {self.label} gives {core.get_bytes_per_pixel()} bytes a pixel: colour or 32 bit.",
+                f"The camera {self.label} gives {bytes_per_pixel} bytes a pixel: colour or 32 bit.",
                 "Set camera.pixel_type in the profile to a grey type of 8 to 16 bit.",
             )
-        self._set_exposure(settings.exposure_ms.default)
-
-    def _set_property(self, name: str, value: str) -> None:
-        core = self._core
-        if not core.has_property(self.label, name):
-            known = ", ".join(_strings(core.get_device_property_names(self.label)))
-            raise CameraError(f"The camera {self.label} has no property {name!r}.", f"It has: {known}.")
-        _tell(
-            f"The camera {self.label} does not take {name} = {value!r}",
-            lambda: core.set_property(self.label, name, value),
-        )
-        read_back = str(core.get_property(self.label, name))
-        if not _same_value(read_back, value):
-            allowed = ", ".join(_strings(core.get_allowed_property_values(self.label, name)))
+        if 8 * bytes_per_pixel < depth:
             raise CameraError(
-                f"The camera {self.label} was given {name} = {value!r} and has {read_back!r}.",
-                f"Allowed: {allowed}." if allowed else "Choose a value within the camera's limits.",
+                f"The camera {self.label} gives 8 bits a pixel, the profile says camera.bit_depth = {depth}.",
+                "Set camera.pixel_type in the profile (often 16bit), or correct camera.bit_depth.",
             )
+        if bits != depth:
+            return (
+                f"{self.label} says that it has {bits} bits, the profile camera.bit_depth = {depth}: by the latter "
+                "saturated pixels are found."
+            )
+        return ""
 
     @property
     def exposure_ms(self) -> float:
@@ -213,12 +192,12 @@ class Camera:
         return self._exposure_ms
 
     def set_exposure_ms(self, exposure_ms: float) -> float:
-        """Set the exposure and return what the camera made of it.
+        """Set the exposure and return what the camera made of it; logs a warning where that is something else.
 
         Raises
         ------
         CameraError
-            Outside the limits of the profile, or the camera has something quite different afterwards.
+            Outside the limits of the profile, refused by the camera, or a sequence is running.
         """
         limits = self._settings.exposure_ms
         if not limits.min <= exposure_ms <= limits.max:  # the core silently ignores what it does not like
@@ -226,15 +205,18 @@ class Camera:
                 f"An exposure of {exposure_ms:g} ms is outside {limits.min:g} to {limits.max:g} ms.",
                 "Choose one within the limits, or change camera.exposure_ms in the hardware profile.",
             )
-        return self._thread.call(lambda: self._set_exposure(exposure_ms), CALL_TIMEOUT_S)
-
-    def _set_exposure(self, exposure_ms: float) -> float:
-        core = self._core
-        _tell(f"The camera {self.label} does not take {exposure_ms:g} ms", lambda: core.set_exposure(exposure_ms))
-        self._exposure_ms = float(core.get_exposure())
-        if abs(self._exposure_ms - exposure_ms) > _EXPOSURE_TOLERANCE * exposure_ms:
-            _log.warning("%s: asked for %g ms, exposes %g ms", self.label, exposure_ms, self._exposure_ms)
+        self._refuse_in_sequence()
+        warned([self._micromanager.call(lambda: self._set_exposure(exposure_ms))])
         return self._exposure_ms
+
+    def _set_exposure(self, exposure_ms: float) -> str:
+        core = self._core
+        what = f"The camera {self.label} does not take {exposure_ms:g} ms"
+        tell(CameraError, what, lambda: core.set_exposure(float(exposure_ms)))
+        self._exposure_ms = float(core.get_exposure())
+        if abs(self._exposure_ms - exposure_ms) <= _EXPOSURE_TOLERANCE * exposure_ms:
+            return ""
+        return f"{self.label} was asked for {exposure_ms:g} ms and exposes {self._exposure_ms:g} ms."
 
     def snap(self) -> NDArray[np.uint16]:
         """Expose one frame and read it, (H, W) counts.
@@ -242,157 +224,148 @@ class Camera:
         Raises
         ------
         CameraError
-            The camera reports an error, does not answer, or gives an image of another size.
+            The camera reports an error, gives an image of another size, or a sequence is running.
         """
-        return self._thread.call(self._snap, self._exposure_ms / 1000 + self._patience_s)
+        self._refuse_in_sequence()
+        return self._micromanager.call(self._snap, self._frame_timeout_s())
 
     def _snap(self) -> NDArray[np.uint16]:
         def expose() -> Any:
             self._core.snap_image()
             return self._core.get_image()
 
-        pixels = np.asarray(_tell(f"The camera {self.label} could not take a frame", expose))
-        if pixels.dtype.itemsize == 2:
-            pixels = pixels.view(np.uint16)  # Java has no unsigned numbers
-        elif pixels.dtype.itemsize == 1:
-            pixels = pixels.view(np.uint8).astype(np.uint16)
+        return self._to_counts(tell(CameraError, f"The camera {self.label} could not take a frame", expose))
+
+    def _to_counts(self, handed_over: Any) -> NDArray[np.uint16]:
+        """Put into shape what the core gives: a copy already; over Java one row after the other, and signed."""
+        pixels = np.asarray(handed_over)
         if pixels.size != self.image_shape[0] * self.image_shape[1]:
             raise CameraError(
                 f"The camera {self.label} gave {pixels.size} pixels instead of {self.image_shape}.",
                 "Was the region of interest or the binning changed in Micro-Manager? Connect the instrument again.",
             )
-        # Java hands over one row after the other; a copy, as the core uses its memory again.
-        return np.array(pixels.reshape(self.image_shape), np.uint16)
+        counts = pixels.view(np.uint16) if pixels.dtype.itemsize == 2 else pixels.view(np.uint8).astype(np.uint16)
+        return counts.reshape(self.image_shape)
+
+    def start_sequence(self, count: int, interval_ms: float = 0.0, external_trigger: bool = False) -> None:
+        """Let the camera take frames by itself; returns as soon as it has begun, or waits for its first pulse.
+
+        Until `stop_sequence`, `snap` and `set_exposure_ms` are refused. The exposure is the one set last.
+
+        Parameters
+        ----------
+        count
+            After so many frames the camera ends by itself. To see whether pulses were too many, ask for more than are
+            expected, and look at what `stop_sequence` returns.
+        interval_ms
+            Handed to the camera, which most of them ignore: 0, one exposure follows the other as fast as it can.
+        external_trigger
+            Each exposure waits for a pulse of the LED board: the properties of camera.trigger.external are set before,
+            those of camera.trigger.internal by `stop_sequence`. Start the board after this method has returned.
+
+        Raises
+        ------
+        CameraError
+            Micro-Manager's buffer does not hold two frames; the camera cannot wait for pulses, or does not start; a
+            sequence is running. The camera is then as before.
+        """
+        self._refuse_in_sequence()
+        if count < 1:
+            raise CameraError(f"A sequence of {count} frames was asked for.", "Ask for one frame or more.")
+        if external_trigger and not self.has_external_trigger:
+            raise CameraError(
+                "The profile does not say how the camera is told to wait for the LED board.",
+                "Fill in camera.trigger.external and internal in the hardware profile, or scan with another trigger.",
+            )
+        trigger = self._settings.trigger if external_trigger else None
+
+        def start() -> FrameSequence:
+            sequence = FrameSequence(self._core, self.label, count, trigger, self._to_counts)
+            sequence.start(interval_ms)
+            return sequence
+
+        self._sequence = self._micromanager.call(start)
+
+    def next_frame(self, timeout_s: float) -> NDArray[np.uint16]:
+        """Wait for the next frame of the sequence, (H, W) counts, in the order in which they were taken.
+
+        Call it again and again: frames that are not fetched stay in Micro-Manager's buffer, which overflows after
+        `buffer_frames`. Returns at once when a frame is there; sleeps meanwhile, and lets other threads' calls pass.
+
+        Parameters
+        ----------
+        timeout_s
+            How long to wait: exposure, interval and read-out of the camera, plus what the board may take.
+
+        Raises
+        ------
+        CameraError
+            No frame came in time (it may be called again); the buffer overflowed, the camera ended early, or all were
+            fetched (all frames before have been handed out, none comes any more); the sequence was stopped. The
+            message tells how many came. The sequence stays to be ended by `stop_sequence` in any case.
+        """
+        sequence = self._sequence
+        if sequence is None:
+            raise CameraError("The camera takes no sequence.", "Start the scan again.")
+        until = time.monotonic() + timeout_s
+        while not self._fetched:
+            left_s = until - time.monotonic()
+            turn_s = min(max(left_s, 0.0), _TURN_S)
+            # Before its turn may come that of `stop_sequence`, for which cameras end their exposure.
+            frames = self._micromanager.call(partial(sequence.fetch, turn_s), turn_s + self._frame_timeout_s())
+            self._fetched.extend(frames)
+            if not frames and left_s <= 0:
+                raise sequence.late(timeout_s)
+        return self._fetched.popleft()
+
+    def stop_sequence(self) -> int:
+        """End the sequence, from any thread; nothing happens when there is none.
+
+        Returns
+        -------
+        How many frames the camera gave that were not fetched; 0 when there was no sequence.
+
+        Raises
+        ------
+        CameraError
+            The camera could not be stopped. It counts as stopped nevertheless.
+        """
+        sequence, self._sequence = self._sequence, None
+        if sequence is None:
+            return 0
+        left = self._micromanager.call(sequence.stop, self._frame_timeout_s()) + len(self._fetched)
+        self._fetched.clear()
+        return left
+
+    @property
+    def in_sequence(self) -> bool:
+        """A sequence was started and not yet stopped."""
+        return self._sequence is not None
+
+    def buffer_frames(self) -> int:
+        """How many frames Micro-Manager's buffer holds, which is how far the consumer may lag behind."""
+        return self._micromanager.call(lambda: buffer_capacity(self._core)[0])
+
+    def _frame_timeout_s(self) -> float:
+        return self._exposure_ms / 1000 + self._micromanager.patience_s
+
+    def _refuse_in_sequence(self) -> None:
+        if self._sequence is not None:
+            raise CameraError(f"The camera {self.label} is taking a sequence.", "Wait for its end, or cancel the scan.")
 
     def pixel_size_um(self) -> float:
         """Object-side pixel as Micro-Manager has it calibrated; 0 where it is not."""
-        return self._thread.call(lambda: float(self._core.get_pixel_size_um()), CALL_TIMEOUT_S)
-
-    def version(self) -> str:
-        """Version of the Micro-Manager core."""
-        return self._thread.call(lambda: str(self._core.get_version_info()), CALL_TIMEOUT_S)
+        return self._micromanager.call(lambda: float(self._core.get_pixel_size_um()))
 
     def close(self) -> None:
-        """Let go of camera and core; safe to call twice, never waits longer than a call may take."""
-        with self._open_lock:
-            if Camera._open_camera is self:
-                Camera._open_camera = None
-                _shut_down(self._thread, self._java)
-
-
-def _connect(
-    camera_class: type[Camera],
-    thread: CoreThread,
-    micromanager: MicroManagerSettings,
-    settings: CameraSettings,
-    patience_s: float,
-) -> Camera:
-    started = time.perf_counter()
-    from pycromanager import Core  # 2 s; here, so that a window without instrument opens at once
-
-    java = micromanager.backend == "java"
-    core = _reach_java(Core, micromanager.port) if java else _start_python(Core, micromanager)
-    label = settings.device or str(core.get_camera_device())
-    loaded = _strings(core.get_loaded_devices())
-    if label not in loaded:
-        raise CameraError(
-            f"Micro-Manager has no camera {label!r}." if label else "Micro-Manager's configuration names no camera.",
-            f"Devices: {', '.join(loaded)}. Set camera.device in the profile, or the camera in the configuration.",
-        )
-    if settings.device is not None:
-        core.set_camera_device(label)
-    _log.info("Micro-Manager (%s) ready in %.1f s", micromanager.backend, time.perf_counter() - started)
-    return camera_class(thread, core, settings, label, java, patience_s)
-
-
-def _start_python(core_factory: Callable[[], Any], micromanager: MicroManagerSettings) -> Any:
-    """Make the core in this process: not through start_headless, whose acquisition engine cannot be started twice."""
-    import mm_test_adapters
-    from mmpycorex import create_core_instance, terminate_core_instances
-
-    terminate_core_instances()
-    adapters = micromanager.adapter_path or mm_test_adapters.device_adapter_path()
-    config = micromanager.config_file or str(Path(mm_test_adapters.device_adapter_path()) / "MMConfig_demo.cfg")
-    for path, key in ((adapters, "adapter_path"), (config, "config_file")):
-        if not Path(path).exists():
-            raise CameraError(
-                f"micromanager.{key} is {path}, which does not exist.", "Correct the path in the profile."
-            )
-    try:
-        create_core_instance(adapters, str(Path(config).resolve()), buffer_size_mb=micromanager.buffer_mb)
-    except Exception as error:
-        raise CameraError(
-            f"Micro-Manager could not load {config}: {str(error).strip()}", _remedy_for_load(str(error))
-        ) from error
-    return core_factory()
-
-
-def _remedy_for_load(text: str) -> str:
-    mismatch = _INTERFACE_MISMATCH.search(text)
-    if mismatch or "interface version" in text:
-        number = f" ({mismatch[2]})" if mismatch else ""
-        return (
-            "The Micro-Manager installation and pymmcore do not fit together: install the pymmcore whose fourth "
-            f"version number is the device interface of the installation{number}, see 'pip index versions pymmcore'; "
-            "or use micromanager.backend = 'java'."
-        )
-    return "Check micromanager.adapter_path and config_file in the profile, and that every device in it is switched on."
-
-
-def _reach_java(core_factory: Callable[..., Any], port: int) -> Any:
-    from mmpycorex import is_pymmcore_active, terminate_core_instances
-
-    if is_pymmcore_active():
-        terminate_core_instances()  # otherwise Core() would hand out that one
-    _log.info("frames come over Micro-Manager's server, at most some 100 MB/s")
-    try:
-        return core_factory(port=port, timeout=3000)
-    except Exception as error:  # the bridge raises nothing more exact
-        raise CameraError(
-            f"No Micro-Manager answers on port {port}: {error}",
-            f"Start Micro-Manager, tick Tools > Options > Run server on port {port}, and connect again.",
-        ) from error
-
-
-def _shut_down(thread: CoreThread, java: bool) -> None:
-    """Unload the devices (python) or just let go (java), and end the thread."""
-    from mmpycorex import terminate_core_instances
-
-    if not java and not thread.lost:
+        """End a running sequence; safe to call twice, never raises."""
         try:
-            thread.call(terminate_core_instances, CALL_TIMEOUT_S)
+            self.stop_sequence()
         except Exception as error:
-            _log.warning("closing Micro-Manager: %s", error)
-    if thread.lost:
-        # What hangs now would hang again: neither the end of the program nor the next core may wait for it.
-        from mmpycorex.launcher import _PYMMCORES
-
-        atexit.unregister(terminate_core_instances)
-        _PYMMCORES.clear()
-    thread.stop()
+            _log.warning("closing the camera: %s", error)
 
 
-def _tell(what: str, function: Callable[[], _T]) -> _T:
-    """Run a core call; its bare exceptions become the operator's."""
-    try:
-        return function()
-    except OperatorError:
-        raise
-    except Exception as error:  # pymmcore: RuntimeError and others; the Java bridge: bare Exception
-        raise CameraError(
-            f"{what}: {str(error).strip()}", "Check the camera in Micro-Manager itself, then try again."
-        ) from error
-
-
-def _strings(vector: Any) -> list[str]:
-    """List of a core's string vector: a tuple here, an object with size and get over the Java bridge."""
-    if hasattr(vector, "size") and hasattr(vector, "get"):
-        return [str(vector.get(index)) for index in range(vector.size())]
-    return [str(item) for item in vector]
-
-
-def _same_value(read_back: str, value: str) -> bool:
-    try:
-        return abs(float(read_back) - float(value)) <= 1e-3 * max(1.0, abs(float(value)))
-    except ValueError:
-        return read_back == value
+def _leading_number(text: str) -> int:
+    """Return the 2 of "2", "2.0" and "2x2"; 0 where there is none."""
+    found = re.match(r"\s*(\d+)", text)
+    return int(found[1]) if found else 0

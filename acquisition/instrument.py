@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.camera import CALL_TIMEOUT_S, Camera
+from acquisition.camera import Camera
 from acquisition.errors import OperatorError
 from acquisition.header import make_header, optics_of
 from acquisition.led_array.protocol import BoardInfo, LedArray, LedArrayError
 from acquisition.led_array.registry import open_board
 from acquisition.leds import led_na, led_positions_mm
+from acquisition.micromanager import CALL_TIMEOUT_S, MicroManager
 from acquisition.profile_board import BoardGeometry
+from acquisition.stage import Stages, place_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 _SIMULATION_PATIENCE_S = 120.0  # the first image of an angle is computed while it is read
 _PIXEL_TOLERANCE = 0.01
+_LEAST_BUFFER_FRAMES = 8  # fewer, and a disk that hesitates once ends a triggered scan
 
 
 class InstrumentBusyError(OperatorError):
@@ -99,8 +102,8 @@ class Instrument:
     ----------
     profile
         As opened.
-    leds, camera
-        The devices. Use them inside `turns.frame` or `turns.scan`.
+    leds, camera, stages
+        The devices. Use them inside `turns.frame` or `turns.scan`. `stages` is falsy where there is none.
     board_info
         How the LED board introduced itself.
     led_position_mm_l3, led_na_l2
@@ -115,7 +118,9 @@ class Instrument:
         self,
         profile: Profile,
         leds: LedArray,
+        micromanager: MicroManager,
         camera: Camera,
+        stages: Stages,
         board_info: BoardInfo,
         led_position_mm_l3: NDArray[np.float64],
         simulated: SimulatedMicroscope | None,
@@ -123,6 +128,8 @@ class Instrument:
         self.profile = profile
         self.leds = leds
         self.camera = camera
+        self.stages = stages
+        self._micromanager = micromanager
         self.board_info = board_info
         self.led_position_mm_l3 = led_position_mm_l3
         self.led_na_l2 = led_na(led_position_mm_l3, profile.led_board.orientation)
@@ -152,6 +159,7 @@ class Instrument:
         problem = _switch_off(self.leds)
         self.leds.close()
         self.camera.close()
+        self._micromanager.close()
         if self.simulated is not None:
             self.simulated.close()
         return problem
@@ -183,11 +191,12 @@ def open_instrument(
     Raises
     ------
     OperatorError
-        `LedArrayError`, `CameraError` or `acquisition.leds.GeometryError`: the first check that is fatal. What was open
-        is closed again, LEDs off.
+        `LedArrayError`, `MicroManagerError` or `acquisition.leds.GeometryError`: the first check that is fatal. What
+        was open is closed again, LEDs off.
     """
     simulated = None
     leds: LedArray | None = None
+    micromanager: MicroManager | None = None
     camera: Camera | None = None
     check = "Simulation"
     try:
@@ -205,17 +214,21 @@ def open_instrument(
         asked = leds.positions_mm() if isinstance(settings.geometry, BoardGeometry) else None
         position_mm_l3 = led_positions_mm(settings.geometry, asked)
         on_check(check, *_led_count_check(len(position_mm_l3), info))
+        check = "Micro-Manager"
+        micromanager = MicroManager.open(
+            profile.micromanager, _SIMULATION_PATIENCE_S if simulated else CALL_TIMEOUT_S
+        )
+        on_check(check, *_obeyed(micromanager.version(), micromanager.warnings))
         check = "Camera"
-        camera = Camera.open(
-            profile.micromanager,
-            profile.camera,
-            simulated.install if simulated else None,
-            _SIMULATION_PATIENCE_S if simulated else CALL_TIMEOUT_S,
-        )
+        camera = Camera(micromanager, profile.camera, simulated.install if simulated else None)
         height, width = camera.image_shape
-        on_check(
-            check, True, f"{camera.label}, {width} x {height} pixels, {camera.exposure_ms:g} ms; {camera.version()}"
-        )
+        text = f"{camera.label}, {width} x {height} pixels, {camera.exposure_ms:g} ms"
+        on_check(check, *_obeyed(text, camera.warnings))
+        check = "Trigger"
+        on_check(check, *_trigger_check(camera))
+        check = "Stages"
+        stages = Stages(micromanager, profile.stage)
+        on_check(check, *_stage_check(stages))
         check = "Pixel size"
         on_check(check, *_pixel_check(profile.pixel_um, camera.pixel_size_um()))
     except BaseException as error:
@@ -227,10 +240,12 @@ def open_instrument(
             leds.close()
         if camera is not None:
             camera.close()
+        if micromanager is not None:
+            micromanager.close()
         if simulated is not None:
             simulated.close()
         raise
-    return Instrument(profile, leds, camera, info, position_mm_l3, simulated)
+    return Instrument(profile, leds, micromanager, camera, stages, info, position_mm_l3, simulated)
 
 
 def _led_count_check(described: int, info: BoardInfo) -> tuple[bool, str]:
@@ -242,6 +257,29 @@ def _led_count_check(described: int, info: BoardInfo) -> tuple[bool, str]:
     if described < info.led_count:
         return False, f"The profile describes {described} LEDs of the board's {info.led_count}: the rest stay dark"
     return True, f"{described} LEDs"
+
+
+def _obeyed(text: str, warnings: tuple[str, ...]) -> tuple[bool, str]:
+    return not warnings, "; ".join((text, *warnings))
+
+
+def _trigger_check(camera: Camera) -> tuple[bool, str]:
+    ways = [
+        *(["exposure output to the LED board"] if camera.exposure_out else []),
+        *(["waits for the LED board's pulses"] if camera.has_external_trigger else []),
+    ]
+    frames = camera.buffer_frames()
+    text = f"{', '.join(ways)}; the buffer holds {frames} frames" if ways else "by software"
+    return not ways or frames >= _LEAST_BUFFER_FRAMES, text
+
+
+def _stage_check(stages: Stages) -> tuple[bool, str]:
+    told = []
+    if stages.z_device:
+        told.append(f"{stages.z_device} at {place_in_words((stages.z_um(),))}")
+    if stages.xy_device:
+        told.append(f"{stages.xy_device} at {place_in_words(stages.xy_um())}")
+    return True, "; ".join(told) or "none in Micro-Manager's configuration"
 
 
 def _pixel_check(profile_um: float, micromanager_um: float) -> tuple[bool, str]:

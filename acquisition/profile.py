@@ -12,12 +12,13 @@ import logging
 import math
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, Strict, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 import hardware_configs
 from acquisition.profile_board import LedBoardSettings
+from acquisition.profile_camera import CameraSettings, ExposureLimits, MicroManagerSettings, StageSettings
 from acquisition.profile_faults import Fault, ProfileError, broken_rule, faults_of, nearest, syntax_fault
 from acquisition.profile_plan import ExperimentSettings, PlanSettings, beside_profile
 from acquisition.profile_table import PairOfFloats
@@ -47,58 +48,6 @@ class Objective(_Table):
                 f"less than immersion_index ({index:g})", "correct na, or set immersion_index (1.33 water, 1.515 oil)"
             )
         return na
-
-
-class ExposureLimits(_Table):
-    """What the camera can expose, in milliseconds, and the time of the live view."""
-
-    min: float = Field(gt=0, description="shortest exposure, ms")
-    max: float = Field(gt=0, description="longest exposure, ms")
-    default: float = Field(gt=0, description="exposure of the live view, ms")
-
-    @field_validator("max", "default")
-    @classmethod
-    def _in_order(cls, value: float, info: ValidationInfo) -> float:
-        low, high = info.data.get("min", 0.0), info.data.get("max", math.inf)
-        if not low <= value <= high:
-            raise broken_rule(f"{low:g} to {high:g}" if high < math.inf else f"at least min ({low:g})")
-        return value
-
-
-class CameraSettings(_Table):
-    """The camera behind Micro-Manager."""
-
-    pixel_um: float = Field(gt=0, le=100, description="pitch of one physical pixel on the sensor, um")
-    binning: int = Field(default=1, ge=1, le=8, description="pixels binned along each side")
-    bit_depth: int = Field(ge=8, le=16, description="bits per count")
-    offset_counts: float = Field(ge=0, description="counts without light, from the data sheet or a dark frame")
-    gain_e_per_count: float | None = Field(default=None, gt=0, description="electrons per count; leave out if unknown")
-    exposure_ms: ExposureLimits = Field(description="table with min, max and default exposure, ms")
-    device: str | None = Field(default=None, description="Micro-Manager label; leave out: the camera of the config")
-    pixel_type: str | None = Field(default=None, description="Micro-Manager PixelType, such as 16bit")
-    roi: Annotated[tuple[int, int, int, int], Strict(False)] | None = Field(
-        default=None, description="[x, y, width, height] of the part read out, in binned pixels"
-    )
-    properties: dict[str, str] = Field(default={}, description="Micro-Manager properties, set at the start")
-
-    @field_validator("roi")
-    @classmethod
-    def _roi_has_area(cls, roi: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
-        if roi is not None and (min(roi[:2]) < 0 or min(roi[2:]) < 16):
-            raise broken_rule("x and y at least 0, width and height at least 16")
-        return roi
-
-
-class MicroManagerSettings(_Table):
-    """How the Micro-Manager core is reached."""
-
-    backend: Literal["python", "java"] = Field(default="python", description="own core, or a running Micro-Manager")
-    adapter_path: str | None = Field(
-        default=None, description="folder of the device adapters (python); leave out: those of mm-test-adapters"
-    )
-    config_file: str | None = Field(default=None, description="configuration (python); leave out: the demo one")
-    port: int = Field(default=4827, ge=1, le=65535, description="port of Micro-Manager's server (java)")
-    buffer_mb: int = Field(default=256, ge=16, le=16384, description="circular buffer, really allocated, MB (python)")
 
 
 class Illumination(_Table):
@@ -152,6 +101,7 @@ class Profile(_Table):
     objective: Objective = Field(description="table [objective]")
     camera: CameraSettings = Field(description="table [camera]")
     micromanager: MicroManagerSettings = Field(default=MicroManagerSettings(), description="table [micromanager]")
+    stage: StageSettings = Field(default=StageSettings(), description="table [stage]")
     led_board: LedBoardSettings = Field(description="table [led_board]")
     illumination: Illumination = Field(description="table [illumination]")
     sample: SampleSettings = Field(description="table [sample]")

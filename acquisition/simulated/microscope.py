@@ -23,6 +23,7 @@ import numpy as np
 from acquisition.capture import Optics, Truth
 from acquisition.leds import led_na, led_positions_mm
 from acquisition.simulated.boards import make_board
+from acquisition.simulated.camera import SimulatedCamera
 from acquisition.simulated.optics import AngledImager
 from acquisition.simulated.phantoms import make_phantom, volume_zyx
 from acquisition.simulated.sensor import Sensor
@@ -91,7 +92,7 @@ class SimulatedMicroscope:
         # Slicing the phantom takes seconds: it goes on while the camera is opened.
         self._background = ThreadPoolExecutor(1, thread_name_prefix="phantom")
         self._imager = self._background.submit(self._make_imager)
-        self._exposure_s = (0.0, 0.0)
+        self._camera: SimulatedCamera | None = None
 
     @property
     def port(self) -> str:
@@ -123,31 +124,27 @@ class SimulatedMicroscope:
     def install(self, core: Any, camera: str) -> None:
         """Make the core's camera see this microscope; called once, on the core's thread, before settings are made."""
         core.set_property(camera, "FastImage", "1")
-        core.set_property(camera, "OnCameraCCDXSize", str(self.sensor_shape[1]))
-        core.set_property(camera, "OnCameraCCDYSize", str(self.sensor_shape[0]))
-        core.set_pixel_size_um(core.get_current_pixel_size_config(), self._optics.pixel_um)
-        snap_image, get_image = core.snap_image, core.get_image
+        binning = self._profile.camera.binning
+        core.set_property(camera, "OnCameraCCDXSize", str(self.sensor_shape[1] * binning))
+        core.set_property(camera, "OnCameraCCDYSize", str(self.sensor_shape[0] * binning))
+        core.set_pixel_size_um(core.get_current_pixel_size_config(), self._optics.pixel_um / binning)
+        core.get_image_bit_depth = lambda: self._sensor.bit_depth
+        board: Any = self.board  # the two cables between camera and board, where it has sockets for them
+        trigger_in = getattr(board, "trigger", None) if self._profile.camera.trigger.exposure_out else None
+        exposure_out = trigger_in or (lambda exposure_s: None)
+        self._camera = SimulatedCamera(core, camera, self.light, self.counts, exposure_out)
+        board.on_trigger_out = self._camera.trigger
 
-        def snap_in_this_light() -> None:
-            start = time.perf_counter()
-            snap_image()
-            self._exposure_s = (start, start + core.get_exposure() / 1000)
+    def light(self, start_s: float, end_s: float) -> NDArray[np.float32]:
+        """Mean light (L,) of each LED between two times of the board's clock, its own brightness error included."""
+        return self.board.mean_brightness(start_s, end_s) * self.led_gain_l
 
-        def get_image_of_phantom() -> NDArray[np.uint16]:
-            blank = get_image()
-            x, y, width, height = core.get_roi()
-            counts = self.image(*self._exposure_s)[y : y + height, x : x + width]
-            return counts.reshape(blank.shape)
-
-        core.snap_image, core.get_image = snap_in_this_light, get_image_of_phantom
-
-    def image(self, start_s: float, end_s: float) -> NDArray[np.uint16]:
-        """Counts (H, W) of the whole sensor for an exposure between two times of the board's clock."""
-        light_l = self.board.mean_brightness(start_s, end_s) * self.led_gain_l
+    def counts(self, light_l: NDArray[np.float32], exposure_s: float) -> NDArray[np.uint16]:
+        """Counts (H, W) of the whole sensor after so long an exposure in this light."""
         electrons_yx = np.zeros(self.sensor_shape, np.float32)
         for led in np.flatnonzero(light_l > 1e-6):
             electrons_yx += light_l[led] * self._imager.result().intensity(self.led_na_l2[led])
-        electrons_yx *= np.float32(self._settings.electrons * (end_s - start_s) * 1000 / self._profile.plan.exposure_ms)
+        electrons_yx *= np.float32(self._settings.electrons * exposure_s * 1000 / self._profile.plan.exposure_ms)
         return self._sensor.expose(electrons_yx, self._rng)
 
     @cached_property
@@ -169,6 +166,8 @@ class SimulatedMicroscope:
         )
 
     def close(self) -> None:
-        """Take the board from its port."""
+        """Take the board from its port, and end the camera's sequence."""
+        if self._camera is not None:
+            self._camera.stop()
         self._port.close()
         self._background.shutdown(wait=False, cancel_futures=True)

@@ -9,6 +9,8 @@ import pytest
 from acquisition.instrument import Instrument, open_instrument
 from acquisition.plan import ExposurePlan, make_plan
 from acquisition.profile import Profile, parse_profile
+from acquisition.profile_camera import MicroManagerSettings
+from tests.acquisition.java_bridge import JavaBridge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,3 +78,18 @@ def plan(small_profile: Profile, instrument: Instrument) -> ExposurePlan:
     return make_plan(
         small_profile.plan, instrument.led_na_l2, small_profile.objective.na, small_profile.led_board.settle_ms
     )
+
+
+@pytest.fixture(scope="session")
+def java_port() -> Iterator[int]:
+    """Port of a server like that of Micro-Manager's Java program."""
+    with JavaBridge() as bridge:
+        yield bridge.port
+
+
+@pytest.fixture(params=["python", "java"])
+def backend(request: pytest.FixtureRequest) -> MicroManagerSettings:
+    """How Micro-Manager is reached: each of the two ways."""
+    if request.param == "java":
+        return MicroManagerSettings(backend="java", port=request.getfixturevalue("java_port"))
+    return MicroManagerSettings(buffer_mb=16)

@@ -32,10 +32,14 @@ def test_opening_tells_each_check(small_profile: Profile) -> None:
     checks: list[tuple[str, bool, str]] = []
     instrument = open_instrument(small_profile, lambda *check: checks.append(check))
     instrument.close()
-    assert [name for name, _, _ in checks] == ["LED board", "LEDs", "Camera", "Pixel size"]
+    names = [name for name, _, _ in checks]
+    assert names == ["LED board", "LEDs", "Micro-Manager", "Camera", "Trigger", "Stages", "Pixel size"]
     assert all(ok for _, ok, _ in checks)
-    assert "illuminate 2.32" in checks[0][2]
-    assert "64 x 64" in checks[2][2]
+    text = {name: text for name, _, text in checks}
+    assert "illuminate 2.32" in text["LED board"]
+    assert "64 x 64" in text["Camera"]
+    assert text["Trigger"] == "by software"
+    assert text["Stages"] == "Z at 0.00 um; XY at 0.00, 0.00 um"
 
 
 def test_opens_quickly() -> None:
@@ -75,7 +79,7 @@ def test_camera_failure_closes_the_board_again(small_profile: Profile) -> None:
     checks: list[tuple[str, bool, str]] = []
     with pytest.raises(CameraError, match="roi"):
         open_instrument(profile, lambda *result: checks.append(result))
-    assert [ok for _, ok, _ in checks] == [True, True, False]
+    assert [ok for _, ok, _ in checks] == [True, True, True, False]
     assert checks[-1][0] == "Camera"
     open_instrument(small_profile).close()
 

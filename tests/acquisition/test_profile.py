@@ -159,6 +159,18 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str, str, str, str]] = [
     ("phantom", [('phantom = "cells"', 'phantom = "cell"')], "simulation.phantom", "'cell'", "'beads'", "'cells'?"),
     ("roi", [("bit_depth = 16", "bit_depth = 16\nroi = [0, 0, 4, 4]")],
      "camera.roi", "[0, 0, 4, 4]", "at least 16", "width"),
+    ("trigger without a way back",
+     [("[micromanager]", '[camera.trigger]\nexternal = { Mode = "External" }\n[micromanager]')],
+     "camera.trigger", "{...}", "a table with internal", "set back"),
+    ("trigger with half a way back",
+     [("[micromanager]", '[camera.trigger]\nexternal = { A = "1", B = "1" }\ninternal = { A = "0" }\n[micromanager]')],
+     "camera.trigger.internal", "{...}", "not for B", "set back"),
+    ("device property", [("buffer_mb = 64", 'buffer_mb = 64\nproperties = { Shutter = "0" }')],
+     "micromanager.properties", "{...}", "'Device.Property' (not 'Shutter')", "in quotes"),
+    ("stage limits", [("[sample]", "[stage]\nz_limits_um = [5, -5]\n[sample]")],
+     "stage.z_limits_um", "[5, -5]", "first number less", "lowest"),
+    ("stage limits of one axis", [("[sample]", "[stage]\nxy_limits_um = [-5, 5]\n[sample]")],
+     "stage.xy_limits_um[0]", "-5", "list", ""),
     ("table for number", [("na = 0.65", "na = { value = 0.65 }")], "objective.na", "{...}", "finite number", ""),
     ("number for table", [("exposure_ms = { min = 1.0, max = 1000.0, default = 10.0 }", "exposure_ms = 3")],
      "camera.exposure_ms", "3", "table", "min, max"),
@@ -219,6 +231,24 @@ def test_colors_and_templates() -> None:
     for color, rgb in (('"green"', (0, 255, 0)), ("[1, 2, 3]", (1, 2, 3))):
         text = changed(("brightness = 255", f"brightness = 255\ncolor = {color}"))
         assert parse_profile(text, "my.toml").led_board.color == rgb
+
+
+def test_triggers_stages_and_devices() -> None:
+    profile = parse_profile(
+        changed(
+            ("[micromanager]", '[camera.trigger]\nexposure_out = true\nexternal = { TriggerMode = "External" }\n'
+             'internal = { TriggerMode = "Internal" }\n[micromanager]'),
+            ("buffer_mb = 64", 'buffer_mb = 64\nproperties = { "Objective.State" = "1", "My.Shutter.State" = "0" }'),
+            ("[sample]", "[stage]\nz_limits_um = [-50, 50.5]\nxy_limits_um = [[-1, 1], [-2, 2]]\n[sample]"),
+        ),
+        "wired.toml",
+    )  # fmt: skip
+    assert profile.camera.trigger.exposure_out
+    assert profile.camera.trigger.internal == {"TriggerMode": "Internal"}
+    assert profile.micromanager.properties["My.Shutter.State"] == "0"
+    assert profile.stage.z_limits_um == (-50, 50.5)
+    assert profile.stage.xy_limits_um == ((-1, 1), (-2, 2))
+    assert load_profile("simulated").stage.z_limits_um is None
 
 
 def test_all_faults_at_once() -> None:

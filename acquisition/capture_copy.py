@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from acquisition.capture_layout import CaptureError
 from acquisition.capture_rebuild import Rebuild, free_for_rebuild
-from acquisition.capture_salvage import opened, whole_frames
+from acquisition.capture_salvage import opened
 from acquisition.disk_space import check_space
 from acquisition.file_name import give_name
 
@@ -51,14 +51,13 @@ def copy_compressed(
     filters = _filters(compression)
     if goal.exists():
         raise CaptureError(f"{goal} exists already and is not overwritten.", "Choose another name with -o.")
-    with opened(source) as file:
-        size = source.stat().st_size
-        frames = whole_frames(file, size)
+    with opened(source) as capture:
+        file, frames = capture.file, capture.whole_frames()
         status = file["entry/status"][0].decode() if "entry/status" in file else "running"
-        if status == "running" or len(frames) < len(file["entry/data/images"]):
+        if status == "running" or capture.is_cut or len(frames) < len(file["entry/data/images"]):
             raise CaptureError(f"{source} is unfinished or damaged.", f"First run: fieldscope recover {source}")
-        check_space(goal.parent, size, f"a copy of {source.name}")
-        rebuild = Rebuild(file, frames, filters)
+        check_space(goal.parent, capture.size, f"a copy of {source.name}")
+        rebuild = Rebuild(capture, frames, filters)
         try:
             copy = free_for_rebuild(goal.with_name(f"{goal.name}.copying"))
             try:

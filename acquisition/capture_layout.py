@@ -4,6 +4,10 @@ Only the `capture_*` modules know what is where in the file. Beyond the contract
 known, and read, where it is there:
 
 * /entry, attribute `frames_planned`: how many frames the scan was to store (int);
+* /entry/data/image_offset (N,) int64: byte of the file at which the counts of a frame begin, uncompressed, rows of
+  uint16. With it frames are read from a file that is cut off, although HDF5's own index of them lies behind the cut.
+  Its attribute `images_address` says where `images` has its head: another program that rewrites the file copies the
+  numbers but moves the head, so that they are known to be out of date;
 * /entry/dark, attributes `exposure_ms` (float), `frames` (int: how many were averaged) and `time` (ISO 8601, UTC).
 """
 
@@ -18,6 +22,8 @@ from acquisition.errors import OperatorError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import h5py
+
 SCHEMA = "fieldscope-capture"
 SCHEMA_VERSION = 1
 PART_SUFFIX = ".part"
@@ -28,6 +34,11 @@ PER_FRAME = {
 }  # fmt: skip
 """Datasets of /entry/data that hold one number for each frame, beside `images`."""
 FRAME_DATA = ("images", *PER_FRAME)
+
+
+def images_address(data: h5py.Group) -> int:
+    """Where the head of `images` lies in the file; `data` is /entry/data."""
+    return int(data.id.links.get_info(b"images").u)
 
 
 class CaptureError(OperatorError):

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from acquisition.capture_layout import FRAME_DATA, CaptureError
-from acquisition.capture_salvage import DAMAGE
+from acquisition.capture_salvage import DAMAGE, OpenCapture
 from acquisition.disk_file import DiskFile
 from acquisition.in_use import is_in_use
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FRAME_PATHS = {f"/entry/data/{name}" for name in FRAME_DATA}
+_IMAGES, _OFFSETS = "/entry/data/images", "/entry/data/image_offset"
 _LEAST_FILTERED_BYTES = 1 << 16
 """Below this a dataset is copied as it is: nothing would be gained."""
 
@@ -33,7 +34,7 @@ class Rebuild:
     Parameters
     ----------
     source
-        Open capture.
+        The capture.
     frames
         Numbers of the frames to take, ascending.
     filters
@@ -43,10 +44,11 @@ class Rebuild:
     """
 
     def __init__(
-        self, source: h5py.File, frames: Sequence[int], filters: Mapping[str, Any] | None = None, lossy: bool = False
+        self, source: OpenCapture, frames: Sequence[int], filters: Mapping[str, Any] | None = None, lossy: bool = False
     ) -> None:
         self.lost: list[str] = []
-        self._source = source
+        self._capture = source
+        self._source = source.file
         self._frames = frames
         self._filters = dict(filters or {})
         self._lossy = lossy
@@ -91,7 +93,7 @@ class Rebuild:
             same = _same_attributes(original, copied)
             if isinstance(copied, h5py.Dataset) and same:
                 frames = self._frames if path in _FRAME_PATHS else None
-                same = _same_values(original, copied, frames)
+                same = self._same_images(copied) if path == _IMAGES else _same_values(original, copied, frames)
             if not same:
                 different.append(path)
 
@@ -112,12 +114,14 @@ class Rebuild:
         """Return the first object of an undamaged source that the copy lacks."""
         if self._lossy:
             return None
-        missing: str | None = self._source.visit(lambda name: None if name in file else f"/{name}")
+        missing: str | None = self._source.visit(
+            lambda name: None if name in file or f"/{name}" == _OFFSETS else f"/{name}"
+        )
         return missing
 
     def _group(self, source: h5py.Group, target: h5py.Group, on_progress: Callable[[int, int], None] | None) -> None:
         with self._allowed(f"{source.name} (attributes)", target):
-            _copy_attributes(source, target)
+            self._attributes(source, target)
         names: list[str] = []
         with self._allowed(f"{source.name} (names)", target):
             names.extend(source)
@@ -129,6 +133,10 @@ class Rebuild:
                     target[name] = link
                 elif isinstance(source[name], h5py.Group):
                     self._group(source[name], target.create_group(name), on_progress)
+                elif path == _OFFSETS:
+                    continue  # true for the source alone
+                elif path not in _FRAME_PATHS and not self._capture.is_whole(source[name]):
+                    self.lost.append(path)
                 elif path in _FRAME_PATHS:
                     self._frame_data(source[name], target, name, on_progress if name == "images" else None)
                 elif self._filters and source[name].nbytes >= _LEAST_FILTERED_BYTES and source[name].dtype.kind != "O":
@@ -145,21 +153,33 @@ class Rebuild:
             name, (total, *shape), source.dtype, maxshape=(None, *shape),
             chunks=(1, *shape) if shape else (256,), **(self._filters if shape else {}),
         )  # fmt: skip
-        _copy_attributes(source, copied)
+        self._attributes(source, copied)
         if not shape:
             copied[...] = _chosen(source, self._frames)
             return
         for number, frame in enumerate(self._frames):
-            copied[number] = source[frame]
+            copied[number] = self._capture.image(frame)
             if on_progress is not None:
                 on_progress(number + 1, total)
 
     def _filtered(self, source: h5py.Dataset, target: h5py.Group, name: str) -> None:
         chunks = (1, *source.shape[1:]) if source.ndim >= 3 else True
         copied = target.create_dataset(name, source.shape, source.dtype, chunks=chunks, **self._filters)
-        _copy_attributes(source, copied)
+        self._attributes(source, copied)
         for number in range(len(source)) if source.ndim >= 3 else [...]:
             copied[number] = source[number]
+
+    def _attributes(self, source: h5py.HLObject, target: h5py.HLObject) -> None:
+        for name in source.attrs:
+            kind, value = source.attrs.get_id(name), source.attrs[name]
+            if not self._capture.has_text(value):
+                raise ValueError(f"the attribute {name} is cut off")
+            target.attrs.create(name, value, kind.shape, kind.dtype)
+
+    def _same_images(self, copied: h5py.Dataset) -> bool:
+        return len(copied) == len(self._frames) and all(
+            np.array_equal(self._capture.image(frame), copied[number]) for number, frame in enumerate(self._frames)
+        )
 
     @contextmanager
     def _allowed(self, path: str, target: h5py.Group) -> Iterator[None]:
@@ -194,12 +214,6 @@ def _chosen(source: h5py.Dataset, frames: Sequence[int]) -> NDArray[Any]:
     contiguous = len(frames) > 0 and frames[-1] - frames[0] + 1 == len(frames)
     chosen: NDArray[Any] = source[frames[0] : frames[-1] + 1] if contiguous else source[list(frames)]
     return chosen
-
-
-def _copy_attributes(source: h5py.HLObject, target: h5py.HLObject) -> None:
-    for name in source.attrs:
-        kind = source.attrs.get_id(name)
-        target.attrs.create(name, source.attrs[name], kind.shape, kind.dtype)
 
 
 def _same_attributes(one: h5py.HLObject, other: h5py.HLObject) -> bool:

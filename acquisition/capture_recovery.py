@@ -14,7 +14,7 @@ from acquisition.capture_layout import PART_SUFFIX, CaptureError
 from acquisition.capture_reader import read_header
 from acquisition.capture_rebuild import Rebuild, free_for_rebuild
 from acquisition.capture_records import CaptureStatus
-from acquisition.capture_salvage import DAMAGE, frame_counts, opened, told_length, whole_frames
+from acquisition.capture_salvage import DAMAGE, opened
 from acquisition.disk_space import check_space
 from acquisition.file_name import free_name, give_name
 from acquisition.in_use import is_in_use
@@ -123,26 +123,24 @@ def recover(
     _check_left_alone(source)
     is_part = source.name.endswith(PART_SUFFIX)
     final = source.with_name(source.name.removesuffix(PART_SUFFIX))
-    with opened(source) as file:
-        size = source.stat().st_size
-        frames = whole_frames(file, size)
-        counted, _ = frame_counts(file)
-        status = _status(file)
+    with opened(source) as capture:
+        frames, counted = capture.whole_frames(), capture.frame_count()
+        status = _status(capture.file)
         if is_part and final.exists() and source.samefile(final):
             source.unlink()  # the program was killed between giving the file its name and taking the old one away
             return Recovery(source, final, status or "aborted", len(frames), 0, (), None)
-        if not is_part and len(frames) == counted and status not in (None, "running") and _is_long_enough(source):
+        if not is_part and len(frames) == counted and status not in (None, "running") and not capture.is_cut:
             raise CaptureError(f"{source} is whole: {counted} frames, {status}.", "There is nothing to recover.")
         if not frames:
             raise CaptureError(
-                f"{source} holds no whole frame ({size} bytes, {counted} frames begun).",
+                f"{source} holds no whole frame ({capture.size} bytes, {counted} frames begun).",
                 "Look for another copy on the acquisition computer; delete this one if it is of no other use.",
             )
         goal = free_name(final, WORDS) if output is None else Path(output)
         if output is not None and goal.exists():
             raise CaptureError(f"{goal} exists already and is not overwritten.", "Choose another name with -o.")
-        check_space(goal.parent, size, f"a recovered copy of {source.name}")
-        rebuild = Rebuild(file, frames, lossy=True)
+        check_space(goal.parent, capture.size, f"a recovered copy of {source.name}")
+        rebuild = Rebuild(capture, frames, lossy=True)
         unfinished = status is None or status == "running" or len(frames) < counted
         try:
             goal.parent.mkdir(parents=True, exist_ok=True)
@@ -185,15 +183,11 @@ def _look_at(path: Path) -> LeftPart:
     changed_s = path.stat().st_mtime
     try:
         in_use = is_in_use(path)
-        with opened(path) as file:
-            frames = frame_counts(file)[0] if _is_long_enough(path) else len(whole_frames(file, path.stat().st_size))
+        with opened(path) as capture:
+            frames = len(capture.whole_frames()) if capture.is_cut else capture.frame_count()
     except (CaptureError, *DAMAGE):
         return LeftPart(path, 0, readable=False, in_use=False, changed_s=changed_s)
     return LeftPart(path, frames, True, in_use, changed_s)
-
-
-def _is_long_enough(path: Path) -> bool:
-    return path.stat().st_size >= (told_length(path) or 0)
 
 
 def _status(file: h5py.File) -> CaptureStatus | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import h5py
 import numpy as np
 
-from acquisition.capture_layout import FRAME_DATA, PER_FRAME, SCHEMA, SCHEMA_VERSION, CaptureError, part_path
+from acquisition.capture_layout import PER_FRAME, SCHEMA, SCHEMA_VERSION, CaptureError, images_address, part_path
 from acquisition.capture_records import Calibration, CaptureHeader, CaptureStatus, Frame, Optics, Truth
 from acquisition.disk_file import DiskFile
 from acquisition.disk_space import capture_bytes, check_space
@@ -125,9 +125,14 @@ class CaptureWriter:
         data = self._file["entry/data"]
         number = self.frames_written
         try:
-            for name in FRAME_DATA:
+            images = data["images"]
+            images.resize(number + 1, axis=0)
+            images.id.write_direct_chunk((number, 0, 0), np.ascontiguousarray(image).data)
+            values = {name: getattr(frame, name) for name in PER_FRAME}
+            values["image_offset"] = images.id.get_chunk_info_by_coord((number, 0, 0)).byte_offset
+            for name, value in values.items():
                 data[name].resize(number + 1, axis=0)
-                data[name][number] = image if name == "images" else getattr(frame, name)
+                data[name][number] = value
             self._store()
         except OSError as error:
             raise self._disk_error("write frame to", error) from error
@@ -236,8 +241,9 @@ class CaptureWriter:
         data.attrs.update(NX_class="NXdata", signal="images")
         shape = header.image_shape
         data.create_dataset("images", (0, *shape), np.uint16, maxshape=(None, *shape), chunks=(1, *shape))
-        for name, dtype in PER_FRAME.items():
+        for name, dtype in {**PER_FRAME, "image_offset": np.int64}.items():
             data.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(256,))
+        data["image_offset"].attrs["images_address"] = images_address(data)
         illumination = entry.create_group("illumination")
         illumination.create_dataset("led_position_mm", data=np.asarray(header.led_position_mm_l3, np.float64))
         illumination.create_dataset("led_na", data=np.asarray(header.led_na_l2, np.float64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import namedtuple
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -24,7 +24,11 @@ from acquisition.capture import (
     read_truth,
     recover,
 )
+from acquisition.capture_layout import FRAME_DATA
 from tests.acquisition.captures import make_frame, make_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FRAMES = 80
 SHAPE = (16, 24)
@@ -139,12 +143,17 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return leave_part(tmp_path_factory.mktemp("left"))
 
 
-def whole_within(part: Path, size: int) -> set[int]:
-    """Frames whose data lie within the first bytes, by HDF5's own word on the uncut file."""
+def whole_within(part: Path, size: int) -> list[int]:
+    """Frames of which all parts lie within the first bytes, by HDF5's own word on the uncut file."""
     with h5py.File(part) as file:
-        images = file["entry/data/images"].id
-        places = [images.get_chunk_info_by_coord((number, 0, 0)) for number in range(FRAMES)]
-    return {number for number, place in enumerate(places) if place.byte_offset + place.size <= size}
+        data = file["entry/data"]
+        whole = set(range(FRAMES))
+        for name in FRAME_DATA:
+            for place in (data[name].id.get_chunk_info(index) for index in range(data[name].id.get_num_chunks())):
+                first, count = place.chunk_offset[0], data[name].chunks[0]
+                if place.byte_offset + place.size > size:
+                    whole -= set(range(first, first + count))
+    return sorted(whole)
 
 
 @settings(max_examples=60)
@@ -154,21 +163,19 @@ def test_a_cut_loses_no_whole_frame(left: Path, tmp_path_factory: pytest.TempPat
     part = folder / "a.h5.part"
     size = int(share * left.stat().st_size)
     part.write_bytes(left.read_bytes()[:size])
-    expected = sorted(whole_within(left, size))
+    expected = whole_within(left, size)
     try:
         recovery = recover(part)
     except CaptureError as error:
         assert error.remedy
-        # The last frames before a cut are lost with their index where that lies behind it, never more than a tenth of
-        # a node of the index (64 frames).
-        assert len(expected) <= 7
+        assert not expected
         assert part.stat().st_size == size
         assert [path.name for path in folder.iterdir()] == ["a.h5.part"]
         return
     capture = read_capture(recovery.path)
     saved = recovery.frames_saved
-    assert len(expected) - 7 <= saved <= len(expected)
-    check_frames(recovery.path, expected[:saved])
+    assert saved == len(expected)
+    check_frames(recovery.path, expected)
     if saved == FRAMES and not recovery.parts_lost:
         assert recovery.kept is None
     else:
@@ -190,7 +197,7 @@ def test_a_finished_capture_that_is_cut_off_stays_where_it_is(left: Path, tmp_pa
     whole.write_bytes(cut)
     recovery = recover(whole)
     assert (recovery.path.name, recovery.status, recovery.kept) == ("a-recovered.h5", "aborted", whole)
-    assert 20 < recovery.frames_saved < FRAMES
+    assert 10 < recovery.frames_saved < FRAMES
     assert whole.read_bytes() == cut
     check_frames(recovery.path, list(range(recovery.frames_saved)))
 

@@ -1,8 +1,8 @@
 """Open a capture whose end is missing, and tell which of its frames lie whole in what is there.
 
-HDF5 refuses a file that is shorter than its own head says. Here the missing end is read as bytes of 255: whatever lies
-before the cut reads as it was written. An address that is cut off in the middle points far behind the end in this way, no
-text in UTF-8 has such bytes, and of data their place in the file tells whether all of it is there.
+HDF5 refuses a file that is shorter than its own head says. Here the missing end is read as bytes of 255, and whatever
+lies before the cut reads as it was written. In this way an address that is cut off in the middle points far behind the
+end, and no text in UTF-8 has such bytes; of data, their place in the file tells whether all of it is there.
 """
 
 from __future__ import annotations
@@ -155,12 +155,9 @@ class OpenCapture:
         """Whether what stands at a place of the first axis is written and lies before the cut."""
         if dataset.chunks is None:
             start, bytes_each = dataset.id.get_offset(), dataset.nbytes // (len(dataset) if dataset.ndim else 1)
-            # Without a place of its own it lies in the head of the dataset, or was never written.
-            return (
-                start + (place + 1) * bytes_each <= self.size
-                if start is not None
-                else dataset.id.get_storage_size() > 0
-            )
+            if start is None:  # in the head of the dataset, or never written
+                return bool(dataset.id.get_storage_size())
+            return bool(start + (place + 1) * bytes_each <= self.size)
         first = place // dataset.chunks[0] * dataset.chunks[0]
         rest = [range(0, side, step) for side, step in zip(dataset.shape[1:], dataset.chunks[1:], strict=True)]
         return all(self._chunk_is_there(dataset.name, place) for place in itertools.product([first], *rest))

@@ -148,7 +148,7 @@ def whole_within(part: Path, size: int) -> list[int]:
     with h5py.File(part) as file:
         data = file["entry/data"]
         whole = set(range(FRAMES))
-        for name in FRAME_DATA:
+        for name in (*FRAME_DATA, "image_offset"):
             for place in (data[name].id.get_chunk_info(index) for index in range(data[name].id.get_num_chunks())):
                 first, count = place.chunk_offset[0], data[name].chunks[0]
                 if place.byte_offset + place.size > size:

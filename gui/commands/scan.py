@@ -1,4 +1,4 @@
-"""`fieldscope capture` and `fieldscope import`: make a capture file."""
+"""`fieldscope capture`: scan into a capture file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from acquisition.capture import check_free_name
 from acquisition.errors import OperatorError
-from acquisition.importers import import_tiffs
 from acquisition.instrument import open_instrument
 from acquisition.plan import make_plan
 from acquisition.profile import load_profile
@@ -169,20 +168,3 @@ def capture(profile_name: str, output: Path, title: str, sample: str, operator: 
         "patterns": len(plan.patterns_pl),
         "exposure_ms": plan.exposure_ms,
     }
-
-
-def import_folder(
-    folder: Path, profile_name: str, output: Path, name_pattern: str | None, title: str, sample: str, operator: str
-) -> dict[str, Any]:
-    """Make a capture file of a folder of TIFFs."""
-    profile = load_profile(profile_name)
-    images = 0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal images
-        images = total
-        report.update("import", done, total, f"{done} of {total} images")
-
-    with ProgressReport() as report:
-        path = import_tiffs(folder, profile, output, name_pattern, title, sample, operator, on_progress=tell)
-    return {"capture": str(path), "profile": profile.name, "frames": images}

@@ -11,7 +11,8 @@ import pytest
 import tifffile
 
 from acquisition.capture import CaptureError, part_path, read_capture
-from acquisition.importers import TiffImportError, import_tiffs, natural_key, read_tiff
+from acquisition.image_sources import ImageImportError, natural_key, read_tiff
+from acquisition.importers import import_images
 from acquisition.profile import Profile, load_profile, parse_profile, shipped_profiles
 
 
@@ -34,6 +35,13 @@ def write_images(folder: Path, images: np.ndarray, name: str = "img_{}.tif") -> 
     for number, image in enumerate(images):
         tifffile.imwrite(folder / name.format(number), image)
     return folder
+
+
+def import_tiffs(*arguments: Any, **options: Any) -> Path:
+    """Import camera counts as they are."""
+    path, note = import_images(*arguments, **options)
+    assert note == ""
+    return path
 
 
 def test_algae_measurement_comes_back(shared_data: Path, tmp_path: Path) -> None:
@@ -165,7 +173,7 @@ def too_bright(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (too_few, r"holds 11 TIFFs, the plan \(brightfield, 12 LEDs\) needs 12"),
+        (too_few, r"holds 11 images, the plan \(brightfield, 12 LEDs\) needs 12"),
         (other_size, r"img_3.tif is \(5, 8\) uint16, img_0.tif is \(5, 7\) uint16"),
         (other_type, "img_3.tif is .* uint8"),
         (floats, "img_3.tif holds float32; uint8 and uint16 are allowed"),
@@ -180,7 +188,7 @@ def too_bright(folder: Path) -> None:
 def test_spoilt_folders(tmp_path: Path, spoil: Any, message: str) -> None:
     folder = write_images(tmp_path / "i", make_images())
     spoil(folder)
-    with pytest.raises(TiffImportError, match=message) as error:
+    with pytest.raises(ImageImportError, match=message) as error:
         import_tiffs(folder, small_profile(bit_depth=12), tmp_path / "a.h5")
     assert error.value.remedy
     assert [path.name for path in tmp_path.iterdir()] == ["i"]  # nothing is left behind
@@ -190,27 +198,27 @@ def test_spoilt_folders(tmp_path: Path, spoil: Any, message: str) -> None:
     ("pattern", "message"),
     [
         ("img_.tif", "needs {led} once"),
-        ("picture_{led}.tif", "0 TIFFs fit 'picture_{led}.tif' for LED 0"),
-        ("img_1{led}.tif", "0 TIFFs fit"),
+        ("picture_{led}.tif", "0 images fit 'picture_{led}.tif' for LED 0"),
+        ("img_1{led}.tif", "0 images fit"),
     ],
 )
 def test_wrong_patterns(tmp_path: Path, pattern: str, message: str) -> None:
     folder = write_images(tmp_path / "i", make_images())
-    with pytest.raises(TiffImportError, match=re.escape(message)):
+    with pytest.raises(ImageImportError, match=re.escape(message)):
         import_tiffs(folder, small_profile(), tmp_path / "a.h5", name_pattern=pattern)
 
 
 def test_led_the_plan_does_not_light(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "i", make_images())
     profile = small_profile('kind = "subset"\nleds = [0, 1, 2]')
-    with pytest.raises(TiffImportError, match=r"1 TIFFs fit 'img_{led}.tif' for LED 3, .* needs 0; 9 LEDs"):
+    with pytest.raises(ImageImportError, match=r"1 images fit 'img_{led}.tif' for LED 3, .* needs 0; 9 LEDs"):
         import_tiffs(folder, profile, tmp_path / "a.h5", name_pattern="img_{led}.tif")
 
 
 def test_folders_without_images(tmp_path: Path) -> None:
-    with pytest.raises(TiffImportError, match=r"holds no \.tif"):
+    with pytest.raises(ImageImportError, match=r"holds no \.tif"):
         import_tiffs(tmp_path, small_profile(), tmp_path / "a.h5")
-    with pytest.raises(TiffImportError, match="no folder"):
+    with pytest.raises(ImageImportError, match="no folder"):
         import_tiffs(tmp_path / "none", small_profile(), tmp_path / "a.h5")
 
 

@@ -55,10 +55,12 @@ def check_capture(path: str | os.PathLike[str]) -> list[Finding]:
 def _checked(capture: OpenCapture) -> Iterator[Finding]:
     file = capture.file
     if capture.is_cut:
-        text = f"cut off: {capture.size} bytes; whole frames: {len(capture.whole_frames())} of {capture.frame_count()}"
-        yield error("file", text, f"Copy it again, or save what is there: fieldscope recover {capture.path}")
-    else:
-        yield ok("file", f"{capture.size / 2**20:.1f} MiB, all there")
+        whole = len(capture.whole_frames())
+        text = f"cut off after {capture.size} bytes: {whole} of {capture.frame_count()} frames are whole"
+        save = f", or save what is there: fieldscope recover {capture.path}" if whole else ""
+        yield error("file", text, f"Copy it again from where it was written{save}")
+        return  # of the rest nobody knows what was meant
+    yield ok("file", f"{capture.size / 2**20:.1f} MiB, all there")
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "contract": lambda: check_contract(file),
         "status": lambda: _status(capture),

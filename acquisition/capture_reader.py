@@ -147,7 +147,10 @@ class Reader:
         try:
             self.file = h5py.File(self.path, "r", locking=False)
         except OSError as error:
-            raise self.error(f"not readable as HDF5 ({error})") from error
+            raise CaptureError(
+                f"{self.path} is damaged or not a capture: not readable as HDF5 ({error}).",
+                f"Take the copy from the acquisition computer, or save what is in it: fieldscope recover {self.path}",
+            ) from error
         found = self.file.attrs.get("schema"), self.file.attrs.get("schema_version")
         if found != (SCHEMA, SCHEMA_VERSION):
             self.file.close()

@@ -211,7 +211,7 @@ def import_(
     order: Annotated[
         str,
         typer.Option(
-            help="page: images in their order are the plan's LEDs; or a CSV file with the columns led, and file or page.",
+            help="page: images in order are the plan's LEDs; or a CSV file with the columns led, and file or page.",
             metavar="page|CSV",
         ),
     ] = "page",

@@ -24,7 +24,7 @@ from gui.commands.output_file import check_output
 from gui.commands.reconstruct import free_field_name
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "capture", "import", "reconstruct", "export", "info")
+COMMANDS = ("demo", "capture", "import", "check", "recover", "reconstruct", "export", "info")
 
 
 def fieldscope(*arguments, folder=None):

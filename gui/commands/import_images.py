@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from acquisition.importers import import_images as run
 from acquisition.profile import load_profile
 from gui.commands.progress import ProgressReport
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def import_images(
@@ -26,8 +24,6 @@ def import_images(
     operator: str,
 ) -> dict[str, Any]:
     """Import images; what became of them, for the operator and for --json."""
-    from pathlib import Path
-
     profile = load_profile(profile_name)
     images = 0
 

@@ -468,7 +468,7 @@ def test_mat_files_without_images(tmp_path: Path, write: Any) -> None:
     whole = (tmp_path / "a.mat").read_bytes()
     for share in (0.1, 0.5, 0.9):
         (tmp_path / "a.mat").write_bytes(whole[: int(share * len(whole))])
-        refused("")
+        refused("a.mat")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mat", "two.h5"]
 
 

@@ -157,7 +157,10 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """A capture in memory, whole frames only; named as the datasets of the file; `images_nyx` (N, H, W) uint16."""
+    """A capture in memory, whole frames only; named as the datasets of the file; `images_nyx` (N, H, W) uint16.
+
+    `dark_exposure_ms` and `frames_planned` are None where the file does not tell.
+    """
 
     header: CaptureHeader
     status: CaptureStatus
@@ -172,3 +175,5 @@ class Capture:
     background_pyx: NDArray[np.float32] | None
     calibration: Calibration | None
     path: Path
+    dark_exposure_ms: float | None = None
+    frames_planned: int | None = None

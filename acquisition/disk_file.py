@@ -6,6 +6,8 @@ import io
 import os
 from typing import TYPE_CHECKING
 
+from acquisition.in_use import hold
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -15,7 +17,8 @@ class DiskFile(io.FileIO):
 
     HDF5 cannot go on after a failed write: closing fails too, and the program dies at its end (segmentation fault, seen
     with HDF5 1.14). Here the first failure is kept in `error` for the writer to raise, and from then on nothing is
-    written any more: on the disk remains what the last flush left, readable.
+    written any more: on the disk remains what the last flush left, readable. While it is open it is in use
+    (`acquisition.in_use`).
 
     Raises
     ------
@@ -25,6 +28,7 @@ class DiskFile(io.FileIO):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path, "x+")
+        hold(self)
         self.error: OSError | None = None
 
     def write(self, data: ReadableBuffer) -> int:

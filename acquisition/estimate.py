@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.capture import FREE_SPACE_RESERVE
-from acquisition.errors import OperatorError
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from acquisition.experiment import Experiment
@@ -170,25 +164,6 @@ def estimate(
         dose_j_per_cm2=None if irradiance is None else irradiance / 1000 * scans * shining_s,
         file_bytes=None if image_shape is None else _file_bytes(plan, profile, image_shape, frames),
     )
-
-
-def check_disk_space(path: Path, file_bytes: int | None) -> None:
-    """Refuse an experiment for which the disk has no room.
-
-    Raises
-    ------
-    OperatorError
-        Less is free, a reserve left aside, than `file_bytes` (None: nothing is checked).
-    """
-    if file_bytes is None:
-        return
-    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    free = shutil.disk_usage(folder).free - FREE_SPACE_RESERVE
-    if free < file_bytes:
-        raise OperatorError(
-            f"The capture takes {bytes_text(file_bytes)}, {bytes_text(max(0, free))} are free in {folder}.",
-            "Free space on this disk, choose a folder on another one, or plan fewer frames.",
-        )
 
 
 def duration_text(seconds: float) -> str:

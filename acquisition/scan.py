@@ -201,7 +201,8 @@ class Scan:
         self._report(state=ScanState.PREPARING)
         with _Noting(problems):
             self._prepare()
-            writer = CaptureWriter(self._path, self._header)
+            lit = int((self._plan.order_n != DARK).sum())
+            writer = CaptureWriter(self._path, self._header, frames_planned=lit)
             reason = self._expose_all(writer)
         self._report(state=ScanState.FINISHING)
         with _Noting(problems, "The LEDs could not be switched off and may still be on: "):
@@ -248,7 +249,7 @@ class Scan:
                     dark_total += frame.image_yx
                     darks_left -= 1
                     if darks_left == 0:
-                        writer.write_dark(dark_total / np.float32(per_exposure))
+                        writer.write_dark(dark_total / np.float32(per_exposure), frame.exposure_ms, per_exposure)
                     self._pass_on(frame)
             self._tell_progress(index + 1)
         if dark_light and brightest_pattern != DARK:

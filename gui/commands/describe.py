@@ -35,7 +35,7 @@ def describe(file: Path) -> dict[str, Any]:
         if _begins_as_hdf5(file):
             raise OperatorError(
                 f"{file} is a damaged or truncated HDF5 file: {error}.",
-                "Copy it again from where it was written, or take another copy.",
+                f"Copy it again from where it was written, or save what is in it: fieldscope recover {file}",
             ) from error
         raise OperatorError(
             f"{file} is not a capture, a field or a hardware profile (it is neither HDF5 nor TOML).",

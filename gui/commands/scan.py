@@ -1,4 +1,4 @@
-"""`fieldscope capture` and `fieldscope import`: make a capture file."""
+"""`fieldscope capture`: scan into a capture file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from acquisition.capture import check_free_name
+from acquisition.capture import check_free_name, check_space
 from acquisition.errors import OperatorError
-from acquisition.estimate import check_disk_space, estimate
-from acquisition.importers import import_tiffs
+from acquisition.estimate import estimate
 from acquisition.instrument import open_instrument
 from acquisition.plan import plan_for
 from acquisition.profile import load_profile
@@ -186,7 +185,8 @@ def capture(
         plan, expected = experiment.plan, estimate(experiment, profile, led_na_l2, image_shape)
         for line in expected.lines():
             report.note(f"     {line}")
-        check_disk_space(output, expected.file_bytes)
+        if expected.file_bytes is not None:
+            check_space(output.parent, expected.file_bytes)
         header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
         path = run_scan(instrument, plan, output, header, report)
     return {
@@ -197,20 +197,3 @@ def capture(
         "patterns": len(plan.patterns_pl),
         "exposure_ms": plan.exposures_ms.tolist(),
     }
-
-
-def import_folder(
-    folder: Path, profile_name: str, output: Path, name_pattern: str | None, title: str, sample: str, operator: str
-) -> dict[str, Any]:
-    """Make a capture file of a folder of TIFFs."""
-    profile = load_profile(profile_name)
-    images = 0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal images
-        images = total
-        report.update("import", done, total, f"{done} of {total} images")
-
-    with ProgressReport() as report:
-        path = import_tiffs(folder, profile, output, name_pattern, title, sample, operator, on_progress=tell)
-    return {"capture": str(path), "profile": profile.name, "frames": images}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acquisition.errors import OperatorError
-from acquisition.estimate import MOVE_S, bytes_text, check_disk_space, estimate
+from acquisition.estimate import MOVE_S, bytes_text, estimate
 from acquisition.experiment import Experiment, ExperimentError, Position, TimeLapse, make_experiment
 from acquisition.plan import ExposurePlan, make_plan, plan_for
 from acquisition.profile import Profile, parse_profile
@@ -165,13 +163,5 @@ def test_estimated_frames_and_bytes_are_those_of_the_file(instrument: Instrument
     assert figures.file_bytes == pytest.approx((tmp_path / "a.h5").stat().st_size, rel=0.05)
 
 
-def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(2e9, 0, 1e9))
-    path = tmp_path / "new" / "folder" / "a.h5"
-    check_disk_space(path, None)
-    check_disk_space(path, int(0.9e9))
-    with pytest.raises(OperatorError, match=r"takes 120 GB, 933 MB are free") as error:
-        check_disk_space(path, int(120e9))
-    assert "fewer frames" in error.value.remedy
+def test_sizes_in_words() -> None:
     assert (bytes_text(1234), bytes_text(4_340_000), bytes_text(int(2.5e12))) == ("1 kB", "4.34 MB", "2.5 TB")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 import tifffile
 
 from acquisition.capture import CaptureError, part_path, read_capture
-from acquisition.importers import TiffImportError, import_tiffs, natural_key, read_tiff
+from acquisition.image_sources import ImageImportError, natural_key, read_tiff
+from acquisition.importers import import_images
 from acquisition.profile import Profile, load_profile, parse_profile, shipped_profiles
 
 
@@ -34,6 +38,13 @@ def write_images(folder: Path, images: np.ndarray, name: str = "img_{}.tif") -> 
     for number, image in enumerate(images):
         tifffile.imwrite(folder / name.format(number), image)
     return folder
+
+
+def import_tiffs(*arguments: Any, **options: Any) -> Path:
+    """Import camera counts as they are."""
+    path, note = import_images(*arguments, **options)
+    assert note == ""
+    return path
 
 
 def test_algae_measurement_comes_back(shared_data: Path, tmp_path: Path) -> None:
@@ -165,7 +176,7 @@ def too_bright(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (too_few, r"holds 11 TIFFs, the plan \(brightfield, 12 LEDs\) needs 12"),
+        (too_few, r"holds 11 images, the plan \(brightfield, 12 LEDs\) needs 12"),
         (other_size, r"img_3.tif is \(5, 8\) uint16, img_0.tif is \(5, 7\) uint16"),
         (other_type, "img_3.tif is .* uint8"),
         (floats, "img_3.tif holds float32; uint8 and uint16 are allowed"),
@@ -180,7 +191,7 @@ def too_bright(folder: Path) -> None:
 def test_spoilt_folders(tmp_path: Path, spoil: Any, message: str) -> None:
     folder = write_images(tmp_path / "i", make_images())
     spoil(folder)
-    with pytest.raises(TiffImportError, match=message) as error:
+    with pytest.raises(ImageImportError, match=message) as error:
         import_tiffs(folder, small_profile(bit_depth=12), tmp_path / "a.h5")
     assert error.value.remedy
     assert [path.name for path in tmp_path.iterdir()] == ["i"]  # nothing is left behind
@@ -190,27 +201,27 @@ def test_spoilt_folders(tmp_path: Path, spoil: Any, message: str) -> None:
     ("pattern", "message"),
     [
         ("img_.tif", "needs {led} once"),
-        ("picture_{led}.tif", "0 TIFFs fit 'picture_{led}.tif' for LED 0"),
-        ("img_1{led}.tif", "0 TIFFs fit"),
+        ("picture_{led}.tif", "0 images fit 'picture_{led}.tif' for LED 0"),
+        ("img_1{led}.tif", "0 images fit"),
     ],
 )
 def test_wrong_patterns(tmp_path: Path, pattern: str, message: str) -> None:
     folder = write_images(tmp_path / "i", make_images())
-    with pytest.raises(TiffImportError, match=re.escape(message)):
+    with pytest.raises(ImageImportError, match=re.escape(message)):
         import_tiffs(folder, small_profile(), tmp_path / "a.h5", name_pattern=pattern)
 
 
 def test_led_the_plan_does_not_light(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "i", make_images())
     profile = small_profile('kind = "subset"\nleds = [0, 1, 2]')
-    with pytest.raises(TiffImportError, match=r"1 TIFFs fit 'img_{led}.tif' for LED 3, .* needs 0; 9 LEDs"):
+    with pytest.raises(ImageImportError, match=r"1 images fit 'img_{led}.tif' for LED 3, .* needs 0; 9 LEDs"):
         import_tiffs(folder, profile, tmp_path / "a.h5", name_pattern="img_{led}.tif")
 
 
 def test_several_leds_at_once_have_no_led_in_their_names(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "i", make_images(4))
     profile = small_profile('kind = "dpc"')
-    with pytest.raises(TiffImportError, match="several LEDs at once"):
+    with pytest.raises(ImageImportError, match="several LEDs at once"):
         import_tiffs(folder, profile, tmp_path / "a.h5", name_pattern="img_{led}.tif")
     capture = read_capture(import_tiffs(folder, profile, tmp_path / "a.h5"))
     assert capture.pattern_n.tolist() == [0, 1, 2, 3]
@@ -218,9 +229,9 @@ def test_several_leds_at_once_have_no_led_in_their_names(tmp_path: Path) -> None
 
 
 def test_folders_without_images(tmp_path: Path) -> None:
-    with pytest.raises(TiffImportError, match=r"holds no \.tif"):
+    with pytest.raises(ImageImportError, match=r"holds no \.tif"):
         import_tiffs(tmp_path, small_profile(), tmp_path / "a.h5")
-    with pytest.raises(TiffImportError, match="no folder"):
+    with pytest.raises(ImageImportError, match="no folder"):
         import_tiffs(tmp_path / "none", small_profile(), tmp_path / "a.h5")
 
 
@@ -258,3 +269,222 @@ def test_a_file_that_appears_meanwhile_is_left_alone(tmp_path: Path) -> None:
         import_tiffs(folder, small_profile(), output, on_progress=appear)
     assert output.read_text() == "somebody else's"
     assert len(read_capture(part_path(output)).images_nyx) == 12
+
+
+# --- stacks, tables, dark frames and backgrounds ----------------------------------------------------------------------
+
+
+def plain(path: Path, images: np.ndarray) -> None:
+    tifffile.imwrite(path, images, photometric="minisblack")
+
+
+def ome(path: Path, images: np.ndarray) -> None:
+    tifffile.imwrite(path, images, ome=True, metadata={"axes": "TYX"}, photometric="minisblack")
+
+
+def big(path: Path, images: np.ndarray) -> None:
+    tifffile.imwrite(path, images, bigtiff=True, compression="zlib", photometric="minisblack")
+
+
+def imagej(path: Path, images: np.ndarray) -> None:
+    tifffile.imwrite(path, images, imagej=True, metadata={"axes": "ZYX"})
+
+
+def one_page_and_the_rest(path: Path, images: np.ndarray) -> None:
+    """As ImageJ writes large stacks: only the first page has a head."""
+    with tifffile.TiffWriter(path, imagej=True) as tiff:
+        tiff.write(images, contiguous=True, metadata={"axes": "TYX"}, truncate=True)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(plain, "a.tif"), (ome, "a.ome.tif"), (big, "a.btf"), (imagej, "a.tiff"), (one_page_and_the_rest, "b.tif")],
+)
+def test_stacks(tmp_path: Path, write: Any, name: str) -> None:
+    images = make_images()
+    write(tmp_path / name, images)
+    capture = read_capture(import_tiffs(tmp_path / name, small_profile(), tmp_path / "a.h5"))
+    assert np.array_equal(capture.images_nyx, images)
+    assert list(capture.header.patterns_pl[capture.pattern_n].argmax(axis=1)) == list(range(12))
+    assert capture.frames_planned == 12
+
+
+def test_a_table_names_the_led_of_each_page(tmp_path: Path) -> None:
+    images = make_images(4)
+    plain(tmp_path / "a.tif", images)
+    table = tmp_path / "leds.csv"
+    table.write_text("page;led;exposure_ms\n3;11;5\n1;2;5\n4;11;2.5\n", encoding="utf-8-sig")
+    capture = read_capture(import_tiffs(tmp_path / "a.tif", small_profile(), tmp_path / "a.h5", table=table))
+    assert np.array_equal(capture.images_nyx, images[[2, 0, 3]])
+    assert list(capture.header.patterns_pl[capture.pattern_n].argmax(axis=1)) == [11, 2, 11]
+    assert list(capture.exposure_ms_n) == [5, 5, 2.5]
+    assert list(capture.time_point_n) == [0, 0, 1]
+    table.write_text("led\n7\n0\n3\n1\n")
+    capture = read_capture(import_tiffs(tmp_path / "a.tif", small_profile(), tmp_path / "b.h5", table=table))
+    assert np.array_equal(capture.images_nyx, images)
+    assert list(capture.header.patterns_pl[capture.pattern_n].argmax(axis=1)) == [7, 0, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no rows with a column led"),
+        ("number,page\n1,1\n", "no rows with a column led"),
+        ("led\n1\n2\n", "has 2 rows, .* holds 4 images"),
+        ("led,page\n1,9\n", "Line 2 .* names the image '9', which is not there"),
+        ("led,page\n12,1\n", "names LED 12; the board has LEDs 0 to 11"),
+        ("led,page\n1,1\nx,2\n", "Line 3 .*invalid literal"),
+        ("led,page\n1,1\n2,1\n", "names 1 more than once"),
+        ("led,page,exposure_ms\n1,1,-3\n", "exposure of -3 ms"),
+        ("led,page\n1\n", "which is not there"),
+        ("led,page\n1,\xff", "not there"),
+    ],
+)
+def test_wrong_tables(tmp_path: Path, text: str, message: str) -> None:
+    plain(tmp_path / "a.tif", make_images(4))
+    (tmp_path / "leds.csv").write_text(text)
+    with pytest.raises(ImageImportError, match=message) as error:
+        import_images(tmp_path / "a.tif", small_profile(), tmp_path / "a.h5", table=tmp_path / "leds.csv")
+    assert error.value.remedy
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "leds.csv"]
+
+
+def test_dark_frames_and_backgrounds(tmp_path: Path) -> None:
+    images = make_images()
+    source = write_images(tmp_path / "i", images, "img_{}.tif")
+    write_images(tmp_path / "bg", images[::-1].copy(), "img_{}.tif")
+    plain(tmp_path / "dark.tif", np.stack([np.full((5, 7), 99, np.uint16), np.full((5, 7), 102, np.uint16)]))
+    for number, pattern in enumerate([None, "img_{led}.tif"]):
+        path = import_tiffs(
+            source, small_profile(), tmp_path / f"{number}.h5", name_pattern=pattern, background=tmp_path / "bg",
+            dark=tmp_path / "dark.tif",
+        )  # fmt: skip
+        capture = read_capture(path)
+        assert capture.background_pyx is not None
+        assert np.array_equal(capture.background_pyx, images[::-1])
+        assert capture.dark_yx is not None
+        assert np.all(capture.dark_yx == 100.5)
+        assert capture.dark_exposure_ms is None
+
+
+@pytest.mark.parametrize(
+    ("write", "option", "message"),
+    [
+        (lambda path: plain(path, make_images(11)), "background", "holds 11 images, the plan .background of 12"),
+        (lambda path: plain(path, np.zeros((12, 5, 8), np.uint16)), "background", r"Image 1 of .* is \(5, 8\)"),
+        (lambda path: plain(path, np.full((5, 7), np.nan, np.float32)), "dark", "pixels that are no counts"),
+        (lambda path: plain(path, np.zeros((5, 7), np.int32)), "dark", r"is \(5, 7\) int32"),
+        (lambda path: path.write_bytes(b"no"), "dark", "cannot be read"),
+        (lambda path: None, "dark", "no folder or file"),
+    ],
+)
+def test_wrong_references(tmp_path: Path, write: Any, option: str, message: str) -> None:
+    folder = write_images(tmp_path / "i", make_images())
+    write(tmp_path / "r.tif")
+    with pytest.raises(ImageImportError, match=message) as error:
+        import_images(folder, small_profile(), tmp_path / "a.h5", **{option: tmp_path / "r.tif"})
+    assert error.value.remedy
+    assert not (tmp_path / "a.h5").exists()
+    assert not part_path(tmp_path / "a.h5").exists()
+
+
+def test_stacks_that_are_none(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "colour.tif", np.zeros((5, 7, 3), np.uint8), photometric="rgb")
+    with tifffile.TiffWriter(tmp_path / "sizes.tif") as tiff:
+        tiff.write(np.zeros((5, 7), np.uint16))
+        tiff.write(np.zeros((5, 8), np.uint16))
+    whole = tmp_path / "whole.tif"
+    big(whole, make_images())
+    (tmp_path / "cut.tif").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (tmp_path / "notes.txt").write_text("no")
+    for name in ("colour.tif", "sizes.tif", "cut.tif", "notes.txt"):
+        with pytest.raises(ImageImportError) as error:
+            import_images(tmp_path / name, small_profile(), tmp_path / "a.h5")
+        assert error.value.remedy
+    assert not (tmp_path / "a.h5").exists()
+
+
+# --- .mat files -------------------------------------------------------------------------------------------------------
+
+
+def matlab_7_3(path: Path, **arrays: np.ndarray) -> None:
+    """Write as MATLAB does: the first axis of an array is the last one of the file."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array.T).attrs["MATLAB_class"] = np.bytes_("double")
+        file["Hreal"] = np.zeros((12, 3, 7, 5), [("real", "f4"), ("imag", "f4")])
+
+
+def matlab_5(path: Path, **arrays: np.ndarray) -> None:
+    scipy.io.savemat(path, {**arrays, "NA": 0.65, "Hreal": np.zeros((5, 7, 3, 12), np.complex64)}, do_compression=True)
+
+
+@pytest.mark.parametrize("write", [matlab_7_3, matlab_5])
+@pytest.mark.parametrize("name", ["I", "I_Raw", "dat", "mine"])
+def test_counts_of_matlab(tmp_path: Path, write: Any, name: str) -> None:
+    images = make_images()
+    write(tmp_path / "a.mat", **{name: np.moveaxis(images, 0, 2).astype(float)})
+    capture = read_capture(import_tiffs(tmp_path / "a.mat", small_profile(), tmp_path / "a.h5"))
+    assert np.array_equal(capture.images_nyx, images)
+    assert capture.header.optics.camera_offset > 0
+
+
+def test_arrays_that_python_wrote(tmp_path: Path) -> None:
+    images = make_images()
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        file["dat"] = images[:, np.newaxis]
+    capture = read_capture(import_tiffs(tmp_path / "a.mat", small_profile(), tmp_path / "a.h5"))
+    assert np.array_equal(capture.images_nyx, images)
+
+
+@pytest.mark.parametrize("write", [matlab_7_3, matlab_5])
+@pytest.mark.parametrize("mean", [0.0, 1.0])
+def test_images_divided_by_their_background(tmp_path: Path, write: Any, mean: float) -> None:
+    contrast = np.random.default_rng(5).normal(0, 0.1, (12, 5, 7))
+    write(tmp_path / "a.mat", I=np.moveaxis(contrast + mean, 0, 2))
+    path, note = import_images(tmp_path / "a.mat", small_profile(bit_depth=12), tmp_path / "a.h5")
+    assert "divided by their background" in note
+    capture = read_capture(path)
+    optics = capture.header.optics
+    assert (optics.camera_offset, optics.camera_gain_e, optics.bit_depth) == (0, None, 16)
+    light = capture.images_nyx / 20000.0
+    assert np.abs(light - 1 - contrast).max() < 1e-4
+    assert capture.saturated_fraction_n.max() == 0
+    plain(tmp_path / "dark.tif", make_images(1)[0])
+    with pytest.raises(ImageImportError, match="Neither dark frame nor background"):
+        import_images(tmp_path / "a.mat", small_profile(), tmp_path / "b.h5", dark=tmp_path / "dark.tif")
+
+
+@pytest.mark.parametrize("write", [matlab_7_3, matlab_5])
+def test_mat_files_without_images(tmp_path: Path, write: Any) -> None:
+    stack = np.moveaxis(make_images(), 0, 2).astype(float)
+
+    def refused(match: str, **options: Any) -> None:
+        with pytest.raises(ImageImportError, match=match) as error:
+            import_images(tmp_path / "a.mat", small_profile(), tmp_path / "a.h5", **options)
+        assert error.value.remedy
+
+    write(tmp_path / "a.mat", one=stack, two=stack)
+    refused("2 stacks of images")
+    refused("no stack of images called three", variable="three")
+    read_capture(import_tiffs(tmp_path / "a.mat", small_profile(), tmp_path / "two.h5", variable="two"))
+    write(tmp_path / "a.mat", flat=stack[0])
+    refused("no stacks of images")
+    write(tmp_path / "a.mat", I=stack * np.pi)
+    refused("neither camera counts")
+    write(tmp_path / "a.mat", I=np.where(stack == stack.max(), np.nan, stack))
+    refused("neither camera counts")
+    write(tmp_path / "a.mat", I=stack)
+    whole = (tmp_path / "a.mat").read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        (tmp_path / "a.mat").write_bytes(whole[: int(share * len(whole))])
+        refused("a.mat")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mat", "two.h5"]
+
+
+def test_old_mat_files_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    matlab_5(tmp_path / "a.mat", I=np.moveaxis(make_images(), 0, 2).astype(float))
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(ImageImportError, match="needs the package scipy") as error:
+        import_images(tmp_path / "a.mat", small_profile(), tmp_path / "a.h5")
+    assert "fieldscope[matlab]" in error.value.remedy

@@ -24,7 +24,10 @@ from gui.commands.output_file import check_output
 from gui.commands.reconstruct import free_field_name
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "plan", "capture", "import", "reconstruct", "export", "info", "simulate-led")
+COMMANDS = (
+    "demo", "plan", "capture", "import", "check", "recover", "calibrate", "reconstruct", "export", "info",
+    "simulate-led",
+)  # fmt: skip
 
 
 def fieldscope(*arguments, folder=None):

@@ -1,26 +1,26 @@
 """The fit: a neural field made to predict the measured images, by gradient through a forward model.
 
     minimise   mean over p of log( mean over pixels (g_p I_p(field) - I_p)^2 )
-               + tv_weight * mean over the volume of ( |grad (dn, kappa)| + kappa ) / scale
+               + smoothing * mean over the volume of ( variation(dn, kappa) + kappa ) / scale
 
 over the field's parameters, with the brightness g_p of each pattern in closed form.
 
 The logarithm is the likelihood of Gaussian errors whose size nobody knows and that differs from image to image: camera
 noise, and what the model gets wrong, most of all for LEDs at or beyond the edge of the aperture. So the smoothing
-weighs against the errors that the data really have, and one weight serves all samples. Kappa costs something by itself:
-without that, it takes up what the model gets wrong about dn.
+(`recon.variation`) weighs against the errors that the data really have; its weight is the same for all samples at the
+beginning, and rises as far as the held-out patterns allow (`recon.judge`). Kappa costs something by itself: without
+that, it takes up what the model gets wrong about dn.
 
     closed form -> coarse linear stage -> linear stage, or wave stage where scattering is strong
 
 The start is the closed-form Tikhonov volume. Linear stages are quick and come first (`recon.stage`). Whether a wave
 stage follows is the operator's choice, or found by `auto`: the field so far is put through both models, and where they
 disagree by much of the contrast that they predict, linear is not enough. Patterns held out are never part of the fit:
-their error is the figure of merit, ends each stage when it no longer falls, and chooses the parameters that are kept.
+their error is the figure of merit, ends each stage when it no longer falls, and chooses smoothing and parameters kept.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,8 +31,9 @@ from recon.assessment import assess
 from recon.directions import following, refined
 from recon.field import NeuralField, design_field, no_pulse
 from recon.grid import linear_grid
+from recon.judge import Judge, Kept
 from recon.quality import contrast_error, value_range
-from recon.stage import LinearStage, WaveStage, can_halve, halve_grid, halve_images
+from recon.stage import SMOOTHING, LinearStage, WaveStage, can_halve, halve_grid, halve_images
 from recon.tikhonov import solve_equations
 
 if TYPE_CHECKING:
@@ -59,15 +60,6 @@ STAGE_TIME = {"coarse": 0.15, "linear": 0.4}
 """Share of the time limit at which a stage gives way to the next."""
 STAGE_IMPROVEMENT = 0.01
 """It also does when an evaluation improves the held-out error by less than this fraction."""
-PATIENCE = 2
-"""Evaluations of the last stage without improvement before the learning rate drops."""
-RATE_DROP = 0.4
-MIN_IMPROVEMENT = 0.003
-"""Relative fall of the held-out error that counts as improvement."""
-SMALLEST_RATE_FACTOR = 0.1
-"""The fit has converged when the learning rate would fall below this factor."""
-ANNEAL_FROM = 0.7
-"""Share of the time limit after which the learning rate falls steadily to its smallest."""
 NONLINEAR_SHARE, NOTICED_SHARE = 0.15, 0.15
 """`auto` takes a wave model when it disagrees with the linear one by more than these shares of the contrast that the
 linear one predicts, and of that which it leaves unexplained."""
@@ -122,17 +114,6 @@ class FitState:
     loss: float
     held_out_error: float | None
     converged: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Best:
-    """The state of a fit that predicted the held-out patterns best."""
-
-    error: float
-    loss: float
-    parameters: list[Tensor]
-    gain_p: NDArray[np.float64]
-    led_na_l2: Tensor
 
 
 class Fit:
@@ -246,10 +227,7 @@ class Fit:
         name = self._to_do[0]
         self._stage_steps = 0
         self._next_refresh = 0
-        self._plateau_factor = 1.0
-        self._since_best = 0
-        self._reference = math.inf
-        self._best: Best | None = None
+        self._judge = Judge(smooths=len(self._test_rows) > 0)
         if name == "wave":
             self._stages[name].set_images(*self._wave_images, self._mean_is_one)
         if name == "wave" or self._steps == 0:
@@ -265,22 +243,21 @@ class Fit:
             Share of the time limit that has passed, 0 to 1.
         """
         assert self.field is not None
-        annealing = (1.0 - time_used) / (1.0 - ANNEAL_FROM)
-        factor = max(min(self._plateau_factor, annealing), SMALLEST_RATE_FACTOR)
         for group in self._optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * factor
+            group["lr"] = LEARNING_RATE * self._judge.rate_factor(time_used)
+        smoothing = SMOOTHING * 2.0**self._judge.doublings
         stage = self._stages[self._to_do[0]]
         self._optimiser.zero_grad(set_to_none=True)
         if isinstance(stage, LinearStage):
             if self._stage_steps == self._next_refresh:
                 self.gain_p[stage.rows.cpu().numpy()] = stage.refresh(self.field).cpu().numpy()
                 self._next_refresh = 2 * self._stage_steps + FIRST_REFRESH
-            loss = stage.loss(self.field)
+            loss = stage.loss(self.field, smoothing)
         else:
             count = len(stage.rows)
             size = min(stage.model.patterns_per_step, count)
             batch = torch.from_numpy(np.sort(self._random.choice(count, size, replace=False))).to(self.device)
-            found = stage.loss(self.field, batch)
+            found = stage.loss(self.field, batch, smoothing)
             loss = found.loss
             self.gain_p[stage.rows[batch].cpu().numpy()] = found.gain.cpu().numpy()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -295,7 +272,7 @@ class Fit:
         if self._stage_steps % EVALUATE_EVERY == 0 or self._stage_steps == 1:
             held_out = self.held_out_error()
             if self._decided and len(self._to_do) == 1:
-                converged = self._judge(figure if held_out is None else held_out, figure)
+                converged = self._evaluate(figure if held_out is None else held_out, figure, time_used)
             elif self._stage_suffices(held_out, time_used):
                 self._finish_stage()
                 held_out = None  # what the next stage has to improve on is its own
@@ -381,47 +358,50 @@ class Fit:
             return self._stage_steps >= STEPS_WITHOUT_JUDGE
         return held_out > before * (1.0 - STAGE_IMPROVEMENT)
 
-    def _judge(self, error: float, loss: float) -> bool:
-        """Note a new best, slow down on a plateau; whether the fit has converged."""
-        assert self.field is not None
-        if error < self._reference * (1.0 - MIN_IMPROVEMENT):
-            self._reference = error
-            self._since_best = 0
-        else:
-            self._since_best += 1
-        if self._best is None or error < self._best.error:
+    def _evaluate(self, error: float, loss: float, time_used: float) -> bool:
+        """Have an evaluation judged, and go back where that says so; whether the fit has converged."""
+
+        def state() -> Kept:
+            assert self.field is not None
             parameters = [p.detach().clone() for p in self.field.parameters()]
-            self._best = Best(error, loss, parameters, self.gain_p.copy(), self.led_na_l2.clone())
-        if self._since_best >= PATIENCE:
-            self._since_best = 0
-            self._plateau_factor *= RATE_DROP
-        return self._plateau_factor < SMALLEST_RATE_FACTOR
+            return Kept(error, loss, self._judge.doublings, parameters, self.gain_p.copy(), self.led_na_l2.clone())
+
+        converged = self._judge.evaluate(error, time_used, state)
+        if self._judge.goes_back:
+            self._go_back()
+        return converged
+
+    @torch.no_grad()
+    def _go_back(self) -> None:
+        """Take up the state that was kept."""
+        kept = self._judge.kept
+        assert self.field is not None
+        assert kept is not None
+        for parameter, value in zip(self.field.parameters(), kept.parameters, strict=True):
+            parameter.copy_(value)
+        self.gain_p, self.led_na_l2 = kept.gain_p.copy(), kept.led_na_l2.clone()
+        stage = self._stages[self._to_do[0]]
+        if isinstance(stage, WaveStage):
+            stage.turn_leds(self.led_na_l2)
 
     @property
     def has_best(self) -> bool:
         """Whether there is a state to go back to."""
-        return self._best is not None
+        return self._judge.kept is not None
 
-    @torch.no_grad()
     def keep_best(self) -> tuple[float | None, float]:
-        """Put back what predicted the held-out patterns best: parameters and gains.
+        """Put back the state that is worth keeping: parameters, gains and directions.
 
         Returns
         -------
         held_out_error, loss
             Of what is kept: the best of the last stage, or the field as it is where that stage has not begun.
         """
-        assert self.field is not None
-        if self._best is None:
+        kept = self._judge.kept
+        if kept is None:
             return self.held_out_error(), self._state.loss
-        best = self._best
-        for parameter, value in zip(self.field.parameters(), best.parameters, strict=True):
-            parameter.copy_(value)
-        self.gain_p, self.led_na_l2 = best.gain_p, best.led_na_l2
-        stage = self._stages[self._to_do[0]]
-        if isinstance(stage, WaveStage):
-            stage.turn_leds(self.led_na_l2)
-        return best.error if len(self._test_rows) else None, best.loss
+        self._go_back()
+        return kept.error if len(self._test_rows) else None, kept.loss
 
     @torch.no_grad()
     def assess(self) -> Assessment:

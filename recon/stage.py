@@ -27,7 +27,8 @@ from torch import nn
 
 from recon.forward.model import build_model, pattern_images
 from recon.forward.normal import BornNormal, QuadraticError
-from recon.variation import total_variation
+from recon.grid import lateral_period_um
+from recon.variation import log_variation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +42,12 @@ if TYPE_CHECKING:
     from recon.grid import VolumeGrid
     from recon.spline_axes import Sampling
 
-TV_WEIGHT = 40.0
-"""Weight of total variation and of kappa, in units in which it needs no tuning: see `recon.fit`."""
+SMOOTHING = 64.0
+"""Weight of the variation and of kappa at first, in units in which it needs no tuning: see `recon.fit`."""
+
+EDGE = 0.06
+"""Gradient from which on an edge costs less than by its height: of the field's scale, over a quarter of the shortest
+lateral period that the images transfer."""
 
 SMALLEST_COARSE_SIDE = 64
 """Images are not cut below this many pixels."""
@@ -124,11 +129,11 @@ class Stage:
         return field.on_sampling(self._sampling)
 
     def penalty(self, field: NeuralField, dn_kappa: Tensor) -> Tensor:
-        """Total variation and kappa of a volume (2, Z, H, W), weighted."""
+        """Variation over a quarter of the shortest lateral period, and kappa, of a volume (2, Z, H, W)."""
         units = dn_kappa / field.config.scale
-        pixels = self.grid.pixel_um / _finest_pixel_um(field)
-        variation = total_variation(units, self.grid.dz_um / self.grid.pixel_um) / pixels
-        return TV_WEIGHT * (variation + units[1].mean())
+        length_in_pixels = 0.25 * lateral_period_um(self.optics) / self.grid.pixel_um
+        variation = log_variation(units, self.grid.dz_um / self.grid.pixel_um, EDGE / length_in_pixels)
+        return length_in_pixels * variation + units[1].mean()
 
     def crop(self, images_pyx: Tensor) -> Tensor:
         """Cut the images (P, H, W) out of those of the wider volume."""
@@ -209,12 +214,12 @@ class LinearStage(Stage):
         self._offset = float(squared_p.log().mean()) - 1.0
         return gain_p
 
-    def loss(self, field: NeuralField) -> Tensor:
+    def loss(self, field: NeuralField, smoothing: float) -> Tensor:
         """Objective of all images, a scalar, differentiable in the field."""
         assert self.equations is not None
         dn_kappa = self.volume(field)
         quadratic: Tensor = QuadraticError.apply(dn_kappa, self.normal, self.equations)  # type: ignore[no-untyped-call]
-        return quadratic + self._offset + self.penalty(field, dn_kappa)
+        return quadratic + self._offset + smoothing * self.penalty(field, dn_kappa)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +246,7 @@ class WaveLoss:
 class WaveStage(Stage):
     """A batch of images at a time through a multi-slice model."""
 
-    def loss(self, field: NeuralField, batch: Tensor) -> WaveLoss:
+    def loss(self, field: NeuralField, batch: Tensor, smoothing: float) -> WaveLoss:
         """Objective of a batch of the images, numbers (B,) among those of this stage."""
         dn_kappa = self.volume(field)
         index_zyx = torch.complex(dn_kappa[0], dn_kappa[1])
@@ -249,17 +254,12 @@ class WaveStage(Stage):
         measured = self.images_pyx[batch]
         gain = best_gain(predicted.detach(), measured)
         error = (predicted * gain[:, None, None] - measured).square().mean((1, 2)).add(SMALLEST_SQUARE).log().mean()
-        loss = error + self.penalty(field, dn_kappa)
+        loss = error + smoothing * self.penalty(field, dn_kappa)
         return WaveLoss(loss, gain, dn_kappa.detach(), predicted.detach(), measured)
 
     def turn_leds(self, led_na_l2: Tensor) -> None:
         """Go on with other directions of the LEDs, (L, 2)."""
         self.model = build_model(self.model.name, self.grid, self.optics, led_na_l2, self.device)
-
-
-def _finest_pixel_um(field: NeuralField) -> float:
-    (left, _, _), (right, _, _) = field.config.bounds_um
-    return (right - left) / field.config.levels_zyx[-1][2]
 
 
 def best_gain(predicted_pyx: Tensor, measured_pyx: Tensor) -> Tensor:

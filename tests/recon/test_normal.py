@@ -10,7 +10,7 @@ from recon.forward.born import BornModel
 from recon.forward.model import pattern_images
 from recon.forward.normal import BornNormal, QuadraticError
 from recon.grid import VolumeGrid, axial_period_um
-from recon.stage import LinearStage, best_gain, halve_grid, halve_images
+from recon.stage import SMOOTHING, LinearStage, best_gain, halve_grid, halve_images
 from tests.recon.dense import dense_model, without_mean
 from tests.recon.fields import rough_network
 from tests.recon.simulate import SHORT_WAVES
@@ -158,7 +158,7 @@ def logarithmic_error(stage, field, gain_p):
     dn_kappa = stage.volume(field)
     predicted = stage.crop(pattern_images(stage.model, torch.complex(dn_kappa[0], dn_kappa[1]), stage._brightness_pl))
     residual = predicted * gain_p[:, None, None] - stage.images_pyx
-    return residual.square().mean((1, 2)).log().mean() + stage.penalty(field, dn_kappa)
+    return residual.square().mean((1, 2)).log().mean() + SMOOTHING * stage.penalty(field, dn_kappa)
 
 
 @pytest.mark.parametrize("pad", [0, 4])
@@ -167,7 +167,7 @@ def test_a_refreshed_stage_touches_the_logarithm_and_lies_above_it(pad, brightne
     stage, field = linear_stage(pad, brightness_pl)
     gain = stage.refresh(field)
     parameters = list(field.parameters())
-    quadratic, plain = stage.loss(field), logarithmic_error(stage, field, gain)
+    quadratic, plain = stage.loss(field, SMOOTHING), logarithmic_error(stage, field, gain)
     assert float(quadratic.detach()) == pytest.approx(float(plain.detach()), abs=0.01)
     slopes = [torch.cat([g.flatten() for g in torch.autograd.grad(value, parameters)]) for value in (quadratic, plain)]
     # An image's mean is its brightness in one and part of the residual in the other: hence the tolerance.
@@ -177,7 +177,7 @@ def test_a_refreshed_stage_touches_the_logarithm_and_lies_above_it(pad, brightne
             parameter += 0.1 * torch.randn_like(parameter)
         elsewhere = stage.predict(field, stage.rows)
         moved = logarithmic_error(stage, field, best_gain(elsewhere, stage.images_pyx))
-        assert float(stage.loss(field)) > float(moved)
+        assert float(stage.loss(field, SMOOTHING)) > float(moved)
 
 
 def test_beyond_the_images_a_field_is_free_to_be_what_it_was():
@@ -197,11 +197,11 @@ def test_beyond_the_images_a_field_is_free_to_be_what_it_was():
 def test_brighter_images_only_change_the_gain():
     stage, field = linear_stage(4, SINGLE)
     gain = stage.refresh(field)
-    before = stage.loss(field).detach()
+    before = stage.loss(field, SMOOTHING).detach()
     factor = torch.linspace(0.5, 2.0, 5)
     stage.set_images(stage.rows, stage.images_pyx * factor[:, None, None], mean_is_one=False)
     assert torch.allclose(stage.refresh(field), gain * factor, rtol=1e-4)
-    after = stage.loss(field).detach()
+    after = stage.loss(field, SMOOTHING).detach()
     # The logarithm of the squared error is that of the brighter image.
     assert float(after - before) == pytest.approx(float(factor.square().log().mean()), abs=1e-3)
 

@@ -18,7 +18,7 @@ import tifffile
 
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame, Optics, read_capture
 from acquisition.errors import OperatorError
-from gui.cli import numbers, whole_numbers
+from gui.cli.arguments import numbers, whole_numbers
 from gui.commands.demo import SUMMARY_NAME, TITLE, prepare_folder
 from gui.commands.output_file import check_output
 from gui.commands.reconstruct import free_field_name

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from acquisition.errors import OperatorError
-from gui.cli.arguments import Json, Operator, Overwrite, Profile, Sample, Title, numbers, say, whole_numbers
+from gui.cli.arguments import (
+    Device,
+    Json,
+    Operator,
+    Overwrite,
+    Profile,
+    Sample,
+    Seconds,
+    Title,
+    numbers,
+    say,
+    whole_numbers,
+)
 
 EXIT_CHECK_FAILED = 1
 
@@ -70,19 +82,52 @@ def import_(
 
 
 def check(
-    capture_file: Annotated[Path, typer.Argument(help="Capture to look at.", metavar="CAPTURE")],
+    capture_file: Annotated[Path | None, typer.Argument(help="Capture to look at.", metavar="[CAPTURE]")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", "-p", help="Check the instrument of this profile instead.", metavar="PROFILE"),
+    ] = None,
+    all_leds: Annotated[
+        bool, typer.Option("--all-leds", help="Light each LED of the board, not only those of the plan.")
+    ] = False,
+    orientation: Annotated[
+        bool, typer.Option("--orientation", help="Tell also whether the board is mirrored or turned (minutes).")
+    ] = False,
+    max_seconds: Seconds = 20.0,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Check a capture: is everything there, is it what it should be, and what to do if not.
+    """Check a capture or an instrument: is everything as it should be, and what to do if not.
 
-    Looks at every part of the file, at frames that are missing, saturated, twice or out of order, at exposures, dark
-    frame, LEDs and optics. Exit code 1 where there is an error.
+    Of a capture: every part of the file, frames that are missing, saturated, twice or out of order, exposures, dark
+    frame, LEDs and optics.
 
-    Example: `fieldscope check cells.h5`
+    Of an instrument: port, board, camera, pixel size and stages; each LED in an image of its own; exposure; triggers
+    where cables are; and where the board is, from the spectra of the images. Put a sample in focus before.
+    --orientation scans and reconstructs each way for --max-seconds.
+
+    Exit code 1 where there is an error.
+
+    Examples: `fieldscope check cells.h5`, `fieldscope check --profile my_microscope.toml`
     """
-    from gui.commands.check import check_file
+    from gui.commands.check import check_file, check_microscope
 
-    if not check_file(capture_file, as_json):
+    if (capture_file is None) == (profile is None):
+        raise OperatorError(
+            "There is nothing to check." if profile is None else "A capture and a profile are both given.",
+            "Name a capture file, or the instrument: `fieldscope check --profile PROFILE`.",
+        )
+    if capture_file is not None:
+        if all_leds or orientation:
+            raise OperatorError(
+                "--all-leds and --orientation are for instruments.",
+                "Leave them out; `fieldscope calibrate CAPTURE --orientation` tells it of a capture.",
+            )
+        passed = check_file(capture_file, as_json)
+    else:
+        assert profile is not None
+        passed = check_microscope(profile, all_leds, max_seconds if orientation else None, device, as_json)
+    if not passed:
         raise typer.Exit(EXIT_CHECK_FAILED)
 
 

@@ -166,7 +166,7 @@ def test_history_of_a_field(cells_capture):
 
 @pytest.mark.parametrize("limit_s", [0.2, 2.0])
 def test_the_time_limit_is_kept_within_a_step(cells_capture, limit_s, monkeypatch):
-    monkeypatch.setattr("recon.fit.SMALLEST_RATE_FACTOR", 0.0)  # a quick machine must not have converged before
+    monkeypatch.setattr("recon.judge.SMALLEST_RATE_FACTOR", 0.0)  # a quick machine must not have converged before
     events, times = [], []
     run = start_stored(1, str(cells_capture), replace(QUICK, max_seconds=limit_s), events.append)
     start = time.monotonic()

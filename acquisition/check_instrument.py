@@ -8,7 +8,6 @@ being exposed, and after it all.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +24,7 @@ from acquisition.plan import plan_for
 from acquisition.profile_board import BoardGeometry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -55,12 +54,8 @@ CAPABILITIES = {
 }
 
 
-@contextmanager
-def checked_instrument(profile: Profile, tell: Callable[[Finding], None]) -> Iterator[Instrument | None]:
-    """Open the devices of a profile and close them again with the LEDs off, each check told as a finding.
-
-    None where they could not be opened: `tell` has then had an error.
-    """
+def open_checked(profile: Profile, tell: Callable[[Finding], None]) -> Instrument | None:
+    """Open the devices of a profile, each check of that told as a finding; None where the last of them is fatal."""
     made: list[tuple[str, bool, str]] = []
     instrument: Instrument | None = None
     failure: OperatorError | None = None
@@ -75,11 +70,13 @@ def checked_instrument(profile: Profile, tell: Callable[[Finding], None]) -> Ite
             tell(ok(name, text))
         else:
             tell(warning(name, text, CURES.get(name, "")))
-    try:
-        yield instrument
-    finally:
-        if instrument is not None and (problem := instrument.close()):
-            tell(error("LEDs off", problem.message, problem.remedy))
+    return instrument
+
+
+def close_checked(instrument: Instrument, tell: Callable[[Finding], None]) -> None:
+    """Let go of the devices, LEDs off; told as an error where they may still be on."""
+    if problem := instrument.close():
+        tell(error("LEDs off", problem.message, problem.remedy))
 
 
 def check_instrument(
@@ -93,13 +90,13 @@ def check_instrument(
     Parameters
     ----------
     instrument
-        Of `checked_instrument`.
+        Of `open_checked`.
     tell
         Called with each finding as soon as it is there.
     all_leds
         Light each LED of the board, not only those of the profile's plan.
     on_progress
-        Called with what is being done, how much of it is, and how much there is.
+        Called with what is being done, how much of it is, and how much there is. What it raises ends the check.
     """
     with instrument.turns.scan():
         tell(_board(instrument))

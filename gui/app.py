@@ -97,7 +97,7 @@ def install_exception_hooks(window: MainWindow) -> None:
 def close_on_signals(window: MainWindow) -> None:
     """End in good order on Ctrl+C, on a polite kill, and when the terminal is closed."""
     for number in end_signals():
-        signal.signal(number, lambda *_: window.close())
+        signal.signal(number, lambda *_: window.end())
 
 
 def _log_qt_messages() -> None:
@@ -174,8 +174,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         opener(arguments.file.absolute())
     code = application.exec()
     logging.getLogger().removeHandler(handler)
-    if not (window.service.is_stopped and window.bridge.is_stopped):
-        window.service.darken().join(DARK_WITHIN_S)
+    stuck = not (window.service.is_stopped and window.bridge.is_stopped)
+    if stuck:
+        darkening = window.service.darken()
+        darkening.join(DARK_WITHIN_S)
+        if darkening.is_alive():
+            sys.stderr.write("The LEDs may still be on: the LED board does not answer. Switch it off.\n")
+    if window.service.left_on is not None:
+        sys.stderr.write(f"{window.service.left_on}\n")
+    if stuck:
+        sys.stderr.flush()
         logging.shutdown()
         os._exit(code)  # a driver that never answers holds its thread; nothing is left to be saved
     return code

@@ -131,6 +131,7 @@ def simulate_led(
     after: Annotated[int, typer.Option(min=0, help="Commands (lost-trigger: triggers) before the fault.")] = 0,
     firmware: Annotated[str, typer.Option(help="Version of the illuminate firmware: 2.32 or 1.32.")] = "2.32",
     tcp: Annotated[bool, typer.Option("--tcp", help="Serve on a TCP port of this computer (socket://...).")] = False,
+    light: Annotated[bool, typer.Option("--light", help="Print which LEDs are lit, whenever that changes.")] = False,
     as_json: Json = False,
 ) -> None:
     """Serve a simulated LED board alone on a serial port, until Ctrl-C.
@@ -145,4 +146,8 @@ def simulate_led(
     def announce(about: dict[str, Any]) -> None:
         say(about if as_json else {"port": about["port"]}, as_json)
 
-    serve(protocol, profile, fault, after, firmware, tcp, announce)
+    def tell_light(lit: list[int]) -> None:
+        numbers = " ".join(map(str, lit))
+        typer.echo(json.dumps({"lit": lit}) if as_json else f"lit   {numbers}" if lit else "dark")
+
+    serve(protocol, profile, fault, after, firmware, tcp, announce, tell_light if light else None)

@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from acquisition.capture_check import check_capture
-from acquisition.check_instrument import check_instrument, checked_instrument
+from acquisition.check_instrument import check_instrument, close_checked, open_checked
 from acquisition.errors import OperatorError
 from acquisition.finding import Level, error, ok, warning
 from acquisition.profile import load_profile
+from gui.commands.end_signals import noted_signals
 from gui.commands.progress import ProgressReport
 from gui.commands.scan import plan_of, run_scan
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from acquisition.finding import Finding
-    from acquisition.instrument import Instrument
 
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 
@@ -61,28 +61,41 @@ def check_microscope(
             findings.append(finding)
             report.note(f"{finding.level.value}: {finding.name}")
 
-        def progress(step: str, done: int, total: int) -> None:
-            report.update(step, done, total, f"{done} of {total}")
-
         report.note(f"opening {profile.title}")
-        with checked_instrument(profile, tell_at_once) as instrument:
-            if instrument is not None:
-                check_instrument(instrument, tell_at_once, all_leds, progress)
-                if orientation_s is not None:
-                    tell_at_once(_orientation(instrument, orientation_s, device, report))
+        instrument = open_checked(profile, tell_at_once)
+        if instrument is not None:
+            with tempfile.TemporaryDirectory(prefix="fieldscope-") as folder:
+                capture = Path(folder) / "check.h5"
+                with noted_signals() as signals:
+
+                    def progress(step: str, done: int, total: int) -> None:
+                        report.update(step, done, total, f"{done} of {total}")
+                        if signals:
+                            raise KeyboardInterrupt
+
+                    try:
+                        check_instrument(instrument, tell_at_once, all_leds, progress)
+                        if orientation_s is not None:
+                            plan = plan_of(instrument)
+                            run_scan(instrument, plan, capture, instrument.capture_header(plan), report)
+                    except OperatorError as failure:
+                        tell_at_once(error("Scan", failure.message, failure.remedy))
+                    finally:
+                        close_checked(instrument, tell_at_once)
+                if signals:
+                    raise KeyboardInterrupt
+                if capture.exists():
+                    tell_at_once(_orientation(capture, orientation_s or 0.0, device))
     return tell(profile.name, findings, as_json)
 
 
-def _orientation(instrument: Instrument, seconds: float, device: str, report: ProgressReport) -> Finding:
-    """Scan the plan into a file that is not kept, and reconstruct it with the board each way."""
+def _orientation(capture: Path, seconds: float, device: str) -> Finding:
+    """Reconstruct a capture with the board each way."""
     from gui.commands.orientation import check_orientation
 
     name = "Orientation"
     try:
-        with tempfile.TemporaryDirectory(prefix="fieldscope-") as folder:
-            plan = plan_of(instrument)
-            path = run_scan(instrument, plan, Path(folder) / "check.h5", instrument.capture_header(plan), report)
-            result = check_orientation(path, seconds, device)
+        result = check_orientation(capture, seconds, device)
     except OperatorError as failure:
         return error(name, failure.message, failure.remedy)
     if not result["clear"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acquisition.check_geometry import check_pose, compare_positions
-from acquisition.check_instrument import check_instrument, checked_instrument
+from acquisition.check_instrument import check_instrument, close_checked, open_checked
 from acquisition.check_leds import LedImages, judge_exposure, judge_lighting
 from acquisition.finding import Finding, Level
 from acquisition.header import optics_of
@@ -31,6 +32,16 @@ exposure_out = true
 external = { TriggerDevice = "LED board" }
 internal = { TriggerDevice = "" }
 [micromanager]"""
+
+
+@contextmanager
+def opened(profile: Profile, findings: list[Finding]) -> Iterator[Instrument | None]:
+    instrument = open_checked(profile, findings.append)
+    try:
+        yield instrument
+    finally:
+        if instrument is not None:
+            close_checked(instrument, findings.append)
 
 
 def found_by(instrument: Instrument, **options: bool) -> dict[str, Finding]:
@@ -57,7 +68,7 @@ def with_changes(profile: Profile, *changes: tuple[str, str]) -> Profile:
 
 def test_a_good_instrument_has_no_errors(small_profile: Profile) -> None:
     findings: list[Finding] = []
-    with checked_instrument(small_profile, findings.append) as instrument:
+    with opened(small_profile, findings) as instrument:
         assert instrument is not None
         assert instrument.simulated is not None
         board = instrument.simulated.board
@@ -138,7 +149,7 @@ def test_a_board_that_cannot_be_opened_is_an_error_with_remedy(small_profile: Pr
         }
     )
     findings: list[Finding] = []
-    with checked_instrument(profile, findings.append) as instrument:
+    with opened(profile, findings) as instrument:
         assert instrument is None
     (finding,) = findings
     assert (finding.name, finding.level) == ("LED board", Level.ERROR)
@@ -149,7 +160,7 @@ def test_a_board_that_cannot_be_opened_is_an_error_with_remedy(small_profile: Pr
 def test_a_bad_pixel_size_is_a_warning(small_profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acquisition.camera.Camera.pixel_size_um", lambda camera: 0.5)
     findings: list[Finding] = []
-    with checked_instrument(small_profile, findings.append):
+    with opened(small_profile, findings):
         pass
     (pixel,) = [finding for finding in findings if finding.name == "Pixel size"]
     assert pixel.level is Level.WARNING
@@ -158,7 +169,7 @@ def test_a_bad_pixel_size_is_a_warning(small_profile: Profile, monkeypatch: pyte
 
 def test_leds_that_may_still_be_on_are_an_error(small_profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     findings: list[Finding] = []
-    with checked_instrument(small_profile, findings.append) as instrument:
+    with opened(small_profile, findings) as instrument:
         assert instrument is not None
 
         def refuse() -> None:
@@ -307,7 +318,7 @@ def test_a_miswired_board_lights_otherwise() -> None:
 def test_leds_that_the_simulated_board_has_not_are_told(small_profile: Profile) -> None:
     findings: list[Finding] = []
     profile = with_changes(small_profile, ("[simulation]", "[simulation]\ndead_leds = [12]"))
-    with checked_instrument(profile, findings.append) as instrument:
+    with opened(profile, findings) as instrument:
         assert instrument is None
     assert "no LED 12" in findings[-1].text
     assert replace(findings[-1], remedy="").level is Level.ERROR

@@ -32,11 +32,10 @@ class DeafCamera:
 
     def __init__(self) -> None:
         self.profile = load_profile("simulated")
-        self.leds = self
         self.released = threading.Event()
         self.dark = 0
 
-    def off(self) -> None:
+    def darken(self) -> None:
         self.dark += 1
 
     def close(self) -> None:

@@ -81,6 +81,7 @@ class MainWindow(QMainWindow):
         self.service, self.bridge = service, bridge
         self._closing_since_s: float | None = None
         self._asked_to_end = False
+        self._last_word: QMessageBox | None = None
         self.log_panel = LogPanel(log_handler, self)
         self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.log_panel)
         self.actions_by_key = make_actions(self, self._callbacks())
@@ -313,11 +314,10 @@ class MainWindow(QMainWindow):
 
     def _tell_left_on(self, problem: OperatorError) -> None:
         """The last thing the operator has to know; the program ends when it was read."""
-        box = QMessageBox(QMessageBox.Icon.Warning, "Fieldscope", problem.message)
+        box = self._last_word = QMessageBox(QMessageBox.Icon.Warning, "Fieldscope", problem.message)
         box.setObjectName("left_on")
         box.setInformativeText(problem.remedy)
-        box.finished.connect(self.ended)
-        box.finished.connect(box.deleteLater)
+        box.finished.connect(lambda: self.ended.emit())
         box.open()
 
     def _remember(self) -> None:

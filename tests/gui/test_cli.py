@@ -112,6 +112,10 @@ def test_every_command_explains_itself_with_an_example(command):
         (["reconstruct", "a.h5", "--max-seconds", "nan"], ["--max-seconds"]),
         (["reconstruct", "a.h5", "--max-seconds", "inf"], ["inf", "Remedy"]),
         (["info", "."], ["is a folder"]),
+        (["check"], ["nothing to check", "--profile"]),
+        (["check", "a.h5", "-p", "simulated"], ["both"]),
+        (["check", "a.h5", "--all-leds"], ["for instruments"]),
+        (["check", "-p", "simulatd"], ["simulatd", "simulated"]),
     ],
 )
 def test_mistakes_are_told_with_a_remedy(arguments, said, tmp_path):

@@ -147,6 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gui.main_window import MainWindow
     from gui.messages import WindowLogHandler
     from gui.recon_bridge import ReconBridge
+    from gui.recovery import RecoveryOffer
     from gui.settings import load_settings, settings_path
     from gui.theme import apply_theme
 
@@ -169,6 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     close_on_signals(window)
     window.show()
     window.bridge.start()
+    RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
     if arguments.file is not None:
         opener = window.workflow.open_field if ".field." in arguments.file.name else window.workflow.reconstruct
         opener(arguments.file.absolute())

@@ -135,6 +135,8 @@ class Instrument:
         self.led_na_l2 = led_na(led_position_mm_l3, profile.led_board.orientation)
         self.turns = Turns()
         self.simulated = simulated
+        self._board_closed = False
+        self._left_on: LedArrayError | None = None
 
     @property
     def truth(self) -> Truth | None:
@@ -149,6 +151,15 @@ class Instrument:
             self.profile, plan, self.led_position_mm_l3, self.camera.image_shape, title, sample, operator
         )
 
+    def darken(self) -> LedArrayError | None:
+        """Switch the LEDs off, from any thread and at any time; never raises.
+
+        Returns
+        -------
+        What to tell the operator when they may still be on; None when they are off.
+        """
+        return self._left_on if self._board_closed else _switch_off(self.leds)
+
     def close(self) -> LedArrayError | None:
         """LEDs off, then let go of board and camera; never raises. End scan and live view before.
 
@@ -156,13 +167,14 @@ class Instrument:
         -------
         What to tell the operator when the LEDs may still be on; None when all is well.
         """
-        problem = _switch_off(self.leds)
+        self._left_on = self.darken()
+        self._board_closed = True
         self.leds.close()
         self.camera.close()
         self._micromanager.close()
         if self.simulated is not None:
             self.simulated.close()
-        return problem
+        return self._left_on
 
 
 def _switch_off(leds: LedArray) -> LedArrayError | None:
@@ -305,7 +317,8 @@ class LiveView:
         Called on the live thread with each image (H, W) uint16. The next one is taken when it has returned, so nothing
         queues up. What it raises is logged and the view goes on.
     on_error
-        Called once, on the live thread, with what ended the view; None: it is logged.
+        Called at most once, on the live thread, with what ended the view, or that the LEDs may still be on after it;
+        None: it is logged.
     """
 
     def __init__(
@@ -350,6 +363,7 @@ class LiveView:
     def _run(self) -> None:
         instrument = self._instrument
         scans_seen = instrument.turns.scans
+        ended_by: OperatorError | None = None
         try:
             while not self._stop.is_set():
                 with instrument.turns.frame(timeout_s=0.1) as mine:
@@ -366,19 +380,22 @@ class LiveView:
                     image_yx = instrument.camera.snap()
                 self._hand_over(image_yx)
         except OperatorError as error:
-            self._tell_end(error)
+            ended_by = error
         except Exception as error:
             _log.exception("unexpected error in the live view")
-            self._tell_end(
-                OperatorError(
-                    f"The live view ended by an unexpected error: {error!r}.",
-                    "Close the instrument and connect it again; please report it with the log.",
-                )
+            ended_by = OperatorError(
+                f"The live view ended by an unexpected error: {error!r}.",
+                "Close the instrument and connect it again; please report it with the log.",
             )
         finally:
+            problem = None
             with instrument.turns.frame(timeout_s=0) as mine:  # a scan that has the LEDs switches them off itself
                 if mine:
-                    _switch_off(instrument.leds)
+                    problem = _switch_off(instrument.leds)
+            if ended_by is not None and problem is not None:
+                problem = LedArrayError(f"{ended_by.message} {problem.message}", problem.remedy)
+            if end := problem or ended_by:
+                self._tell_end(end)
 
     def _tell_end(self, error: OperatorError) -> None:
         _log.error("Live view ended: %s", error)

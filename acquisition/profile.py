@@ -12,9 +12,9 @@ import logging
 import math
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, Strict, ValidationError, ValidationInfo, field_validator
 
 import hardware_configs
 from acquisition.profile_board import LedBoardSettings
@@ -30,6 +30,10 @@ __all__ = [
     "ExperimentSettings", "Fault", "PlanSettings", "Profile", "ProfileError", "load_profile", "parse_profile",
     "shipped_profiles",
 ]  # fmt: skip
+
+
+LedNumber = Annotated[int, Field(ge=0)]
+PairOfLeds = Annotated[tuple[LedNumber, LedNumber], Strict(False)]
 
 
 class Objective(_Table):
@@ -87,6 +91,12 @@ class SimulationSettings(_Table):
     board_shift_mm: PairOfFloats = Field(default=(0.0, 0.0), description="[x, y] by which the board is misplaced, mm")
     board_rotation_deg: float = Field(default=0.0, ge=-180, le=180, description="turn of the misplaced board, degrees")
     distance_scale: float = Field(default=1.0, gt=0.5, lt=2, description="true over nominal distance of the board")
+    dead_leds: Annotated[tuple[LedNumber, ...], Strict(False)] = Field(
+        default=(), description="numbers of LEDs that never light"
+    )
+    swapped_leds: Annotated[tuple[PairOfLeds, ...], Strict(False)] = Field(
+        default=(), description="[one, other]: pairs of LEDs that light in place of each other"
+    )
 
 
 class Profile(_Table):

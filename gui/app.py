@@ -97,7 +97,7 @@ def install_exception_hooks(window: MainWindow) -> None:
 def close_on_signals(window: MainWindow) -> None:
     """End in good order on Ctrl+C, on a polite kill, and when the terminal is closed."""
     for number in end_signals():
-        signal.signal(number, lambda *_: window.close())
+        signal.signal(number, lambda *_: window.end())
 
 
 def _log_qt_messages() -> None:
@@ -147,6 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gui.main_window import MainWindow
     from gui.messages import WindowLogHandler
     from gui.recon_bridge import ReconBridge
+    from gui.recovery import RecoveryOffer
     from gui.settings import load_settings, settings_path
     from gui.theme import apply_theme
 
@@ -169,13 +170,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     close_on_signals(window)
     window.show()
     window.bridge.start()
+    RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
     if arguments.file is not None:
         opener = window.workflow.open_field if ".field." in arguments.file.name else window.workflow.reconstruct
         opener(arguments.file.absolute())
     code = application.exec()
     logging.getLogger().removeHandler(handler)
-    if not (window.service.is_stopped and window.bridge.is_stopped):
-        window.service.darken().join(DARK_WITHIN_S)
+    stuck = not (window.service.is_stopped and window.bridge.is_stopped)
+    if stuck:
+        darkening = window.service.darken()
+        darkening.join(DARK_WITHIN_S)
+        if darkening.is_alive():
+            sys.stderr.write("The LEDs may still be on: the LED board does not answer. Switch it off.\n")
+    if window.service.left_on is not None:
+        sys.stderr.write(f"{window.service.left_on}\n")
+    if stuck:
+        sys.stderr.flush()
         logging.shutdown()
         os._exit(code)  # a driver that never answers holds its thread; nothing is left to be saved
     return code

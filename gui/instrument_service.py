@@ -94,6 +94,8 @@ class InstrumentService(QObject):
         super().__init__(parent)
         self.pictures = LatestPicture()
         self.instrument: Instrument | None = None
+        self.left_on: OperatorError | None = None
+        """What to tell the operator because the LEDs may still be on; None: they are off, as far as is known."""
         self._live: LiveView | None = None
         self._scan: Scan | None = None
         self._saturation_counts = 65535
@@ -142,7 +144,7 @@ class InstrumentService(QObject):
                 OperatorError(f"{type(error).__name__}: {error}", "See the log for where it happened.")
             )
             return
-        self.instrument = instrument
+        self.instrument, self.left_on = instrument, None
         self._saturation_counts = 2**profile.camera.bit_depth - 1
         self.opened.emit(instrument)
 
@@ -156,6 +158,7 @@ class InstrumentService(QObject):
         finally:
             if self.instrument is not None:
                 problem = self.instrument.close()
+                self.left_on = problem
                 self.instrument = None  # not before: until it is closed, `darken` must reach it
                 self.released.emit()
                 if problem is not None:
@@ -193,10 +196,7 @@ class InstrumentService(QObject):
                 return
             if scan is not None:
                 scan.wait(FRAME_IN_HAND_S)
-            try:
-                instrument.leds.off()
-            except OperatorError as error:
-                log.error("The LEDs may still be on: %s", error)
+            self.left_on = instrument.darken()
 
         thread = threading.Thread(target=off, name="LEDs off", daemon=True)
         thread.start()

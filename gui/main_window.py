@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMainWindow,
+    QMessageBox,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QCloseEvent
 
+    from acquisition.errors import OperatorError
     from gui.instrument_service import InstrumentService
     from gui.recon_bridge import ReconBridge
 
@@ -78,6 +80,8 @@ class MainWindow(QMainWindow):
         self.settings, self._settings_file = settings, settings_file
         self.service, self.bridge = service, bridge
         self._closing_since_s: float | None = None
+        self._asked_to_end = False
+        self._last_word: QMessageBox | None = None
         self.log_panel = LogPanel(log_handler, self)
         self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.log_panel)
         self.actions_by_key = make_actions(self, self._callbacks())
@@ -287,6 +291,11 @@ class MainWindow(QMainWindow):
         self.bridge.shut_down()
         self._end_timer.start()
 
+    def end(self) -> None:
+        """Close because the system asks for it: nobody may be there to answer a question."""
+        self._asked_to_end = True
+        self.close()
+
     def _end_when_quiet(self) -> None:
         assert self._closing_since_s is not None
         quiet = self.service.is_stopped and self.bridge.is_stopped
@@ -298,7 +307,18 @@ class MainWindow(QMainWindow):
             log.info("everything has ended, %.1f s after closing", took_s)
         else:
             log.error("leaving after %.0f s although something still runs", took_s)
-        self.ended.emit()
+        if self.service.left_on is not None and not self._asked_to_end:
+            self._tell_left_on(self.service.left_on)
+        else:
+            self.ended.emit()
+
+    def _tell_left_on(self, problem: OperatorError) -> None:
+        """The last thing the operator has to know; the program ends when it was read."""
+        box = self._last_word = QMessageBox(QMessageBox.Icon.Warning, "Fieldscope", problem.message)
+        box.setObjectName("left_on")
+        box.setInformativeText(problem.remedy)
+        box.finished.connect(lambda: self.ended.emit())
+        box.open()
 
     def _remember(self) -> None:
         self.settings.profile = self.workflow.profile_name or self.settings.profile

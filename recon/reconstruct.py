@@ -13,18 +13,18 @@ first volume is there early and follows the scan.
 from __future__ import annotations
 
 import enum
-import logging
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from acquisition.capture import read_capture, read_header, sha256_of
+from acquisition.capture import sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
+from recon.account import Account, check_time_limit
+from recon.device import choose_device, memory_mb
 from recon.field import no_pulse
 from recon.field_file import program_versions
 from recon.fit import Fit
@@ -40,13 +40,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import Calibration, Capture, CaptureHeader, Optics
+    from acquisition.capture import Calibration, CaptureHeader, Optics
     from recon.assessment import Assessment
     from recon.messages import Event, FitSettings
-    from recon.tiled import TiledReconstruction
-    from recon.tiles import TiledField
-
-log = logging.getLogger(__name__)
 
 FIRST_VOLUME_PATTERNS = 8
 """Patterns after which the first volume is tried; it is also tried when no more will come."""
@@ -122,6 +118,7 @@ class Reconstruction:
         self.state = State.COLLECTING
         self.capture_path = ""
         self._emit = emit
+        self._account = Account(run, emit)
         self._header = header
         self._capture_name = capture_name
         self.device = choose_device(settings.device)
@@ -137,19 +134,15 @@ class Reconstruction:
         self._calibrated = calibration is not None
         self._fit: Fit | None = None
         self._pulse = pulse
-        self._told: set[str] = set()
         self._stage = ""
         self._complete = False
         self._final = False
         self._patterns_in_fit = 0
         self._frames_in_fit = 0
-        self._started_s = time.monotonic()
         self._complete_s: float | None = None
         self._steps = 0
         self._changes = 0
         self._last_loss = float("nan")
-        self._reason = ""
-        self._seconds = 0.0
         self._sha256 = ""
         self._held_out_error: float | None = None
         self._assessment: Assessment | None = None
@@ -164,7 +157,8 @@ class Reconstruction:
             before = len(self._measurement.skipped)
             self._measurement.add(pattern, counts_yx)
             if len(self._measurement.skipped) > before:
-                self._notify(f"The frame of pattern {pattern} has no light in it and is left out: check that LED.")
+                text = f"The frame of pattern {pattern} has no light in it and is left out: check that LED."
+                self._account.notify(text)
 
     def frames_done(self, capture_path: str = "") -> None:
         """No frame will follow."""
@@ -177,7 +171,7 @@ class Reconstruction:
         if self.state is State.FITTING:
             self._end(reason)
         elif self.state is State.COLLECTING:
-            self._notify("There is no volume to keep yet: wait for the first one, or cancel.")
+            self._account.notify("There is no volume to keep yet: wait for the first one, or cancel.")
 
     # --- work ---------------------------------------------------------------------------------------------------------
 
@@ -224,12 +218,12 @@ class Reconstruction:
             if not self._calibrated:
                 self._emit(messages.Phase(self.run, "calibrating", "where the LEDs are, from the images' spectra"))
                 held_out = held_out_by_profile(self._header, images.pattern_p, self.settings.hold_out)
-                self._light = from_rims(self._header, images, self._notify, held_out)
+                self._light = from_rims(self._header, images, self._account.notify, held_out)
                 self._calibrated = True
         try:
             # While frames still come, only the linear model is quick enough to follow.
             settings = self.settings if self._complete else replace(self.settings, model="born")
-            notify = self._notify if self._complete else no_notice
+            notify = self._account.notify if self._complete else no_notice
             setup = prepare(self._header, self._light, images, settings, notify)
         except OperatorError:
             if self._complete:
@@ -237,7 +231,7 @@ class Reconstruction:
             return  # too few frames yet
         fitted = len(setup.bright_field) - len(setup.held_out)
         self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
-        fit = Fit(setup, self.device, self.settings.seed, self._pulse, self._notify)
+        fit = Fit(setup, self.device, self.settings.seed, self._pulse, self._account.notify)
         fit.set_images(images)
         index_zyx = fit.first_volume()
         self._fit, self._final = fit, self._complete
@@ -260,15 +254,15 @@ class Reconstruction:
         self._steps += 1
         self._changes += 1
         self._last_loss, self._held_out_error = state.loss, state.held_out_error
-        elapsed = time.monotonic() - self._started_s
         self._emit(
             messages.FitProgress(
-                self.run, self._steps, state.loss, state.held_out_error, self._frames_in_fit, elapsed,
+                self.run, self._steps, state.loss, state.held_out_error, self._frames_in_fit, self._account.seconds,
                 max(0.0, self.settings.max_seconds * (1.0 - used)) if self._complete else None, memory_mb(self.device),
             )
         )  # fmt: skip
         if not np.isfinite(state.loss) and self._fit.has_best:
-            self._notify(f"The loss became {state.loss} after {self._steps} steps: the best field before is kept.")
+            text = f"The loss became {state.loss} after {self._steps} steps: the best field before is kept."
+            self._account.notify(text)
             self._end("loss not finite")
         elif not np.isfinite(state.loss):
             raise OperatorError(
@@ -284,29 +278,15 @@ class Reconstruction:
         assert self._fit is not None
         self._held_out_error, self._last_loss = self._fit.keep_best()
         self._changes += 1
-        self._reason = reason
         self._emit(messages.Phase(self.run, "assessing", "resolution and uncertainty"))
         try:
             self._assessment = self._fit.assess()
         except RuntimeError as error:  # what is told about a field must not cost the field
-            self._notify(f"Resolution and uncertainty could not be found: {error}")
-        self._seconds = time.monotonic() - self._started_s
+            self._account.notify(f"Resolution and uncertainty could not be found: {error}")
+        self._account.end(reason)
         self.state = State.FINISHED
         assert self._fit.field is not None
-        self._emit(messages.Phase(self.run, "finished", reason))
-        self._emit(
-            messages.Finished(
-                self.run, reason, self._held_out_error, self._seconds, self._steps,
-                self._fit.field.parameter_bytes,
-            )
-        )  # fmt: skip
-
-    def _notify(self, text: str) -> None:
-        if text in self._told:  # each renewal of the volume would say it again
-            return
-        self._told.add(text)
-        log.info("%s", text)  # whoever runs this is told by the event
-        self._emit(messages.Notice(self.run, text))
+        self._account.tell_end(self._held_out_error, self._steps, self._fit.field.parameter_bytes)
 
     # --- output -------------------------------------------------------------------------------------------------------
 
@@ -319,12 +299,12 @@ class Reconstruction:
             self._sha256 = sha256_of(self.capture_path)  # reads the whole file, and each picture asks for the field
         history = History(
             forward_model=self._fit.model,
-            reason=self._reason or "not finished",
+            reason=self._account.reason,
             held_out_error=self._held_out_error,
             training_loss=self._last_loss,
             held_out=setup.held_out,
             steps=self._steps,
-            seconds=self._seconds or time.monotonic() - self._started_s,
+            seconds=self._account.seconds,
             seed=self.settings.seed,
             capture_name=Path(self.capture_path).name if self.capture_path else self._capture_name,
             capture_sha256=self._sha256,
@@ -343,144 +323,3 @@ def field_ready(
     low, high = value_range(dn_zyx)
     resolution_um = lateral_period_um(optics), axial_period_um(optics)
     return messages.FieldReady(run, bounds_um, optics.medium_index, (min(0.0, low), high), resolution_um)
-
-
-def start_live(
-    run: int,
-    header: CaptureHeader,
-    settings: FitSettings,
-    emit: Callable[[Event], None],
-    capture_name: str = "",
-    pulse: Callable[[], None] = no_pulse,
-) -> Reconstruction | TiledReconstruction:
-    """Begin a run whose frames will be added, in tiles where they are large; parameters as `Reconstruction`.
-
-    Raises
-    ------
-    OperatorError
-        The capture or the settings do not allow a reconstruction.
-    """
-    from recon.survey import tile_side
-    from recon.tiled import TiledReconstruction
-
-    side = tile_side(header, settings)
-    if side is not None:
-        return TiledReconstruction(run, header, settings, emit, side, "", capture_name, pulse)
-    return Reconstruction(run, header, settings, emit, capture_name=capture_name, pulse=pulse)
-
-
-def start_stored(
-    run: int,
-    capture_path: str,
-    settings: FitSettings,
-    emit: Callable[[Event], None],
-    pulse: Callable[[], None] = no_pulse,
-) -> Reconstruction | TiledReconstruction:
-    """Begin a run with all frames of a capture file, in tiles where they are large; parameters as `Reconstruction`.
-
-    Raises
-    ------
-    OperatorError
-        The file cannot be read, or does not allow a reconstruction.
-    """
-    from recon.survey import tile_side
-    from recon.tiled import TiledReconstruction
-
-    header = read_header(capture_path)
-    side = tile_side(header, settings)
-    if side is not None:
-        return TiledReconstruction(run, header, settings, emit, side, capture_path, pulse=pulse)
-    capture = read_capture(capture_path)
-    tell_missing(run, capture, emit)
-    run_of_file = Reconstruction(
-        run,
-        capture.header,
-        settings,
-        emit,
-        capture.dark_yx,
-        capture.background_pyx,
-        Path(capture_path).name,
-        pulse,
-        capture.pattern_n,
-        capture.calibration,
-    )
-    for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
-        run_of_file.add_frame(pattern, image_yx)
-    run_of_file.frames_done(capture_path)
-    return run_of_file
-
-
-def tell_missing(run: int, capture: Capture, emit: Callable[[Event], None]) -> None:
-    """Tell the operator of a capture that is not whole."""
-    missing = len(capture.header.patterns_pl) - len(np.unique(capture.pattern_n))
-    if capture.status != "complete" or missing:
-        told = f"The capture is {capture.status}; {missing} of {len(capture.header.patterns_pl)} patterns are missing."
-        warning = (
-            " Its frames may not belong to their LEDs: see the held-out error." if capture.status == "failed" else ""
-        )
-        emit(messages.Notice(run, told + warning))
-
-
-def reconstruct(capture_path: str, settings: FitSettings, on_event: Callable[[Event], None]) -> Field | TiledField:
-    """Reconstruct a capture file in this process, from start to end.
-
-    Parameters
-    ----------
-    capture_path
-        The capture; also one that was aborted or killed.
-    settings
-        The operator's choices.
-    on_event
-        Called with each event; see `recon.messages`.
-
-    Raises
-    ------
-    OperatorError
-        The file cannot be read, or does not allow a reconstruction.
-    """
-    run = start_stored(0, capture_path, settings, on_event)
-    while run.advance():
-        pass
-    return run.field()
-
-
-def check_time_limit(settings: FitSettings) -> None:
-    """Refuse a time limit in which nothing can be done.
-
-    Raises
-    ------
-    OperatorError
-        It is not above 0.
-    """
-    if not settings.max_seconds > 0:
-        raise OperatorError(
-            f"A time limit of {settings.max_seconds:g} s leaves no time to fit.", "Give more than 0 seconds."
-        )
-
-
-def choose_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
-
-    Raises
-    ------
-    OperatorError
-        The device is unknown or not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise OperatorError("This installation of torch finds no CUDA device.", "Use --device cpu or auto.")
-    if name not in ("cpu", "cuda"):
-        raise OperatorError(f"There is no device {name!r}.", "Choose one of: auto, cpu, cuda.")
-    return torch.device(name)
-
-
-def memory_mb(device: torch.device) -> float:
-    """Memory in use: of the GPU if there is one, else the largest this process has had, in MB."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device) / 1e6
-    try:
-        import resource
-    except ImportError:  # Windows has no such account
-        return float("nan")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

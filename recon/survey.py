@@ -14,11 +14,11 @@ import torch
 
 from acquisition.capture import read_capture
 from acquisition.errors import OperatorError
+from recon.device import choose_device
 from recon.grid import choose_grid, pad_pixels
 from recon.illumination import from_rims, held_out_by_profile, nominal, stored
 from recon.measurement import Measurement
 from recon.prepare import depths_um
-from recon.reconstruct import choose_device
 from recon.tiles import Tiling, central_window, lay_axis, led_na_from
 from recon.uncertainty import noise_variance
 

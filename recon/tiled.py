@@ -11,9 +11,7 @@ goes to those after it.
 from __future__ import annotations
 
 import gc
-import logging
 import math
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +21,11 @@ import numpy as np
 from acquisition.capture import Calibration, read_capture, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
+from recon.account import Account, check_time_limit, tell_missing
+from recon.device import choose_device
 from recon.field import no_pulse
 from recon.field_file import program_versions
-from recon.reconstruct import Reconstruction, State, check_time_limit, choose_device, tell_missing
+from recon.reconstruct import Reconstruction, State
 from recon.result import History
 from recon.survey import survey_capture
 from recon.tiles import TiledField, central_window
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from recon.messages import Event, FitSettings
     from recon.result import Field
     from recon.survey import Survey
-
-log = logging.getLogger(__name__)
 
 EMPTY_TIME = 0.1
 """Share of time of a tile with nothing in it, in that of others."""
@@ -86,14 +84,13 @@ class TiledReconstruction:
         check_time_limit(settings)
         self._header, self._largest = header, largest
         self._emit, self._pulse = emit, pulse
-        self._started_s = time.monotonic()
+        self._account = Account(run, emit)
         self._survey: Survey | None = None
         self._to_do: list[int] = []
         self._tiles: list[Field | None] = []
         self._number = -1
         self._tile: Reconstruction | None = None
         self._model = settings.model
-        self._told: set[str] = set()
         self._changes_before = 0
         self._steps_before = 0
         self._announced = False
@@ -104,13 +101,11 @@ class TiledReconstruction:
             rows, columns = ((part.stop - part.start) for part in self._window)
             seen = replace(header, image_shape=(rows, columns))
             self._middle = Reconstruction(run, seen, settings, emit, None, None, capture_name, pulse)
-            self._notify(
+            self._account.notify(
                 f"While frames come, only the middle {rows} x {columns} pixels are reconstructed; the whole follows"
                 " in tiles."
             )
         self._reasons: list[str] = []
-        self._reason = ""
-        self._seconds = 0.0
         self._sha256 = ""
 
     # --- input, as in Reconstruction ----------------------------------------------------------------------------------
@@ -125,11 +120,11 @@ class TiledReconstruction:
     def frames_done(self, capture_path: str = "") -> None:
         """No frame will follow."""
         self.capture_path = capture_path
-        self._started_s = time.monotonic()
+        self._account.restart()
         if self._middle is None:
             return
         if not capture_path:
-            self._notify("The frames are in no file: the middle is all that can be reconstructed.")
+            self._account.notify("The frames are in no file: the middle is all that can be reconstructed.")
             self._middle.frames_done()
             return
         self._changes_before = self.changes
@@ -165,7 +160,7 @@ class TiledReconstruction:
             self._tile = None
             self._end(reason)
         else:
-            self._notify("There is no volume of the whole to keep yet: wait for the first one, or cancel.")
+            self._account.notify("There is no volume of the whole to keep yet: wait for the first one, or cancel.")
 
     def advance(self) -> bool:
         """Do a portion of the work; whether there was any.
@@ -186,7 +181,9 @@ class TiledReconstruction:
             self._emit(messages.Phase(self.run, "surveying", "LEDs and contrast of all tiles"))
             glance = read_capture(self.capture_path, central_window(self._header.image_shape, 1))
             tell_missing(self.run, glance, self._emit)
-            self._survey = survey_capture(glance, self._header, self.settings, self._largest, self._notify, self._pulse)
+            self._survey = survey_capture(
+                glance, self._header, self.settings, self._largest, self._account.notify, self._pulse
+            )
             order = np.lexsort([-self._survey.contrast_t, self._survey.empty_t])
             self._tiles, self._to_do = [None] * len(order), order.tolist()
             return True
@@ -197,7 +194,7 @@ class TiledReconstruction:
         except OperatorError as error:
             if not any(self._tiles):  # the strongest came first: what it lacks, the others lack too
                 raise
-            self._notify(f"There is nothing at {self._tile_text()}: {error.message}")
+            self._account.notify(f"There is nothing at {self._tile_text()}: {error.message}")
             self._next_tile()
         return True
 
@@ -259,24 +256,18 @@ class TiledReconstruction:
         if self.state is State.FINISHED:
             return
         if self._to_do:
-            self._notify(f"{len(self._to_do)} of {len(self._tiles)} tiles were not begun: the medium stands there.")
+            text = f"{len(self._to_do)} of {len(self._tiles)} tiles were not begun: the medium stands there."
+            self._account.notify(text)
         self._changes_before += 1
-        self._reason = reason
-        self._seconds = time.monotonic() - self._started_s
+        self._account.end(reason)
         self.state = State.FINISHED
         if Path(self.capture_path).is_file():  # one that was moved meanwhile must not cost the field
             self._sha256 = sha256_of(self.capture_path)
         field = self.field()
-        self._emit(messages.Phase(self.run, "finished", reason))
-        self._emit(
-            messages.Finished(
-                self.run, reason, field.history.held_out_error, self._seconds, self._steps_before,
-                field.parameter_bytes,
-            )
-        )  # fmt: skip
+        self._account.tell_end(field.history.held_out_error, self._steps_before, field.parameter_bytes)
 
     def _left_s(self) -> float:
-        return max(0.0, self.settings.max_seconds - (time.monotonic() - self._started_s))
+        return max(0.0, self.settings.max_seconds - self._account.seconds)
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
@@ -298,12 +289,12 @@ class TiledReconstruction:
             case messages.FitProgress(step=step):
                 self._emit(
                     replace(
-                        event, step=self._steps_before + step, elapsed_s=time.monotonic() - self._started_s,
+                        event, step=self._steps_before + step, elapsed_s=self._account.seconds,
                         eta_s=self._left_s(),
                     )
                 )  # fmt: skip
             case messages.Notice(text=text):
-                self._notify(text, f"{self._tile_text()}: ")
+                self._account.notify(text, f"{self._tile_text()}: ")
             case _:
                 self._emit(event)
 
@@ -315,13 +306,6 @@ class TiledReconstruction:
         whole = tile_um.copy()
         whole[:, :2] = lower, lower + np.array([columns, rows]) * pixel_um
         return whole
-
-    def _notify(self, text: str, before: str = "") -> None:
-        if text in self._told:  # what one tile told, the others need not say again
-            return
-        self._told.add(text)
-        log.info("%s%s", before, text)  # whoever runs this is told by the event
-        self._emit(messages.Notice(self.run, before + text))
 
     # --- output -------------------------------------------------------------------------------------------------------
 
@@ -348,12 +332,12 @@ class TiledReconstruction:
         held_out_error = math.sqrt(sum(w * e**2 for e, w in errors) / total) if total > 0 else None
         return History(
             forward_model=histories[0].forward_model,
-            reason=self._reason or "not finished",
+            reason=self._account.reason,
             held_out_error=held_out_error,
             training_loss=float(np.mean([history.training_loss for history in histories])),
             held_out=self._survey.settings.hold_out,
             steps=sum(history.steps for history in histories),
-            seconds=self._seconds or time.monotonic() - self._started_s,
+            seconds=self._account.seconds,
             seed=self.settings.seed,
             capture_name=Path(self.capture_path).name,
             capture_sha256=self._sha256,

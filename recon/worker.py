@@ -17,8 +17,10 @@ import torch
 
 from acquisition.errors import OperatorError
 from recon import messages, shared
+from recon.device import choose_device, memory_mb
 from recon.field_file import program_versions, read_field, write_field
-from recon.reconstruct import State, choose_device, field_ready, memory_mb, start_live, start_stored
+from recon.reconstruct import State, field_ready
+from recon.start import start_live, start_stored
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

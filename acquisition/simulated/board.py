@@ -19,7 +19,7 @@ from acquisition.simulated.light import Light
 from acquisition.simulated.sequencer import Sequencer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -117,6 +117,16 @@ class EmulatedBoard:
             self._fault, self._fault_after = fault, after_commands
             self._light.behind = fault is BoardFault.ONE_BEHIND and not after_commands
         self.on_change()
+
+    def miswire(self, dead: Iterable[int] = (), swapped: Iterable[tuple[int, int]] = ()) -> None:
+        """Solder the board badly: `dead` LEDs never light, those of each `swapped` pair light in place of each other.
+
+        Raises
+        ------
+        IndexError
+            The board has no such LED.
+        """
+        self._light.miswire(dead, swapped)
 
     # --- the camera's side --------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 _KEPT = 4096  # changes; a camera may read images of a fast sequence long after they were exposed
@@ -26,6 +28,8 @@ class Light:
     def __init__(self, led_count: int) -> None:
         self.behind = False
         self._lock = threading.Lock()
+        self._line_l = np.arange(led_count)
+        self._works_l = np.ones(led_count, bool)
         self._drawn_l = np.zeros(led_count, np.float32)
         self._history: deque[tuple[float, NDArray[np.float32]]] = deque([(-np.inf, self._drawn_l)], maxlen=_KEPT)
 
@@ -34,11 +38,20 @@ class Light:
         """Number of LEDs."""
         return len(self._drawn_l)
 
+    def miswire(self, dead: Iterable[int], swapped: Iterable[tuple[int, int]]) -> None:
+        """From the next pattern on some LEDs never light, and those of each pair light in place of each other."""
+        line_l, works_l = np.arange(self.led_count), np.ones(self.led_count, bool)
+        for one, other in swapped:
+            line_l[[one, other]] = line_l[[other, one]]
+        works_l[list(dead)] = False
+        with self._lock:
+            self._line_l, self._works_l = line_l, works_l
+
     def show(self, lit_l: NDArray[np.float32], at_s: float) -> None:
         """Light this from a time on, (L,) 0 to 1; times never run backwards."""
         with self._lock:
             shown_l, self._drawn_l = (self._drawn_l if self.behind else lit_l), lit_l
-            self._history.append((at_s, shown_l))
+            self._history.append((at_s, shown_l[self._line_l] * self._works_l))
 
     def now(self) -> NDArray[np.float32]:
         """Light of each LED since the last change, (L,), 0 to 1."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acquisition.capture import Optics, Truth
+from acquisition.errors import OperatorError
 from acquisition.leds import led_na, led_positions_mm
 from acquisition.simulated.boards import make_board
 from acquisition.simulated.camera import SimulatedCamera
@@ -69,6 +70,13 @@ class SimulatedMicroscope:
         self._optics = optics
         nominal_l3 = led_positions_mm(profile.led_board.geometry)
         self.board = make_board(profile.led_board, nominal_l3, profile.illumination.wavelength_um)
+        wrong = {led for leds in (settings.dead_leds, *settings.swapped_leds) for led in leds if led >= len(nominal_l3)}
+        if wrong:
+            raise OperatorError(
+                f"The simulated board has no LED {min(wrong)}: it has {len(nominal_l3)}, numbered from 0.",
+                "Correct simulation.dead_leds and simulation.swapped_leds in the profile.",
+            )
+        self.board.miswire(settings.dead_leds, settings.swapped_leds)
         orientation = profile.led_board.orientation
         shift_x, shift_y = orientation.shift_mm
         misplaced = orientation.model_copy(

@@ -48,7 +48,7 @@ def reconstruct(capture: Path, output: Path | None, settings: FitSettings, overw
         report.note(f"reading {capture}")
         # torch takes seconds to import: first show a sign of life.
         from recon.field_file import write_field
-        from recon.reconstruct import reconstruct as fit
+        from recon.start import reconstruct as fit
 
         field = fit(str(capture), settings, lambda event: tell_fit(event, settings.max_seconds, report))
         size = write_field(output, field)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,14 +14,13 @@ from acquisition.plan import plan_for
 from acquisition.profile import load_profile
 from acquisition.profile_plan import ExperimentSettings, changed_experiment, changed_plan
 from acquisition.scan import FinishReason, Scan, ScanState
-from gui.commands.end_signals import end_signals
+from gui.commands.end_signals import noted_signals
 from gui.commands.plan_options import experiment_of
 from gui.commands.progress import ProgressReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import FrameType
 
     from acquisition.capture import CaptureHeader, Frame
     from acquisition.instrument import Instrument
@@ -50,11 +48,16 @@ def opened_instrument(profile: Profile, report: ProgressReport) -> Iterator[Inst
     try:
         yield instrument
     except BaseException:
-        if problem := instrument.close():
-            report.note(str(problem))
+        with noted_signals():  # on their way out already
+            if problem := instrument.close():
+                report.note(str(problem))
         raise
-    if problem := instrument.close():
+    with noted_signals() as signals:
+        problem = instrument.close()
+    if problem:
         raise problem
+    if signals:
+        raise KeyboardInterrupt
 
 
 def plan_of(instrument: Instrument) -> ExposurePlan:
@@ -92,7 +95,7 @@ def run_scan(
         After the scan was cancelled and the LEDs are off.
     """
     scan = Scan(instrument, plan, output, header, on_frame=on_frame)
-    with _cancelled_by_signals(scan) as signals:
+    with noted_signals(scan.cancel) as signals:
         scan.start()
         try:
             _follow(scan, report, on_wait)
@@ -114,28 +117,6 @@ def run_scan(
     if signals:
         raise KeyboardInterrupt
     return status.path
-
-
-@contextmanager
-def _cancelled_by_signals(scan: Scan) -> Iterator[list[int]]:
-    """Let Ctrl-C and what else ends a program cancel the scan; the numbers of those that came.
-
-    An exception in the middle of anything could get lost, or leave the program before the scan has ended (before Python
-    3.13, one within `Thread.join` marks a running thread as ended); so nothing is raised here.
-    """
-    came: list[int] = []
-
-    def cancel(number: int, _frame: FrameType | None) -> None:
-        if not came:
-            scan.cancel()
-        came.append(number)
-
-    before = {number: signal.signal(number, cancel) for number in end_signals()}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _follow(scan: Scan, report: ProgressReport, on_wait: Callable[[], None] = lambda: None) -> None:

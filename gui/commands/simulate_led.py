@@ -6,6 +6,8 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from acquisition.errors import OperatorError
 from acquisition.leds import led_positions_mm
 from acquisition.profile import load_profile
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FAULTS = {fault.name.lower().replace("_", "-"): fault for fault in BoardFault}
-_LOOK_S = 0.2
+_LOOK_S, _LOOK_AT_LIGHT_S = 0.2, 0.01
 
 
 def serve(
@@ -30,6 +32,7 @@ def serve(
     firmware: str,
     tcp: bool,
     announce: Callable[[dict[str, Any]], None],
+    on_light: Callable[[list[int]], None] | None = None,
 ) -> None:
     """Serve an emulated board with the LEDs of a profile until Ctrl-C or what else ends a program, or it is unplugged.
 
@@ -37,6 +40,8 @@ def serve(
     ----------
     announce
         Called with what there is, for the operator and for --json, as soon as the port can be opened.
+    on_light
+        Called with the LEDs that are lit now, whenever others are.
 
     Raises
     ------
@@ -63,8 +68,12 @@ def serve(
                     "fault": fault_name,
                 }
             )
+            lit: list[int] = []
             while port.alive:
-                time.sleep(_LOOK_S)
+                time.sleep(_LOOK_S if on_light is None else _LOOK_AT_LIGHT_S)
+                if on_light is not None and (now := np.flatnonzero(board.brightness()).tolist()) != lit:
+                    lit = now
+                    on_light(lit)
 
 
 def _check(value: str, what: str, known: tuple[str, ...]) -> None:

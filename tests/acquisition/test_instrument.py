@@ -135,6 +135,31 @@ def test_live_view_shows_the_pattern_and_leaves_the_light_off(instrument: Instru
     assert not instrument.simulated.board.brightness().any()
 
 
+def test_a_view_that_leaves_the_light_on_says_so(instrument: Instrument) -> None:
+    assert instrument.simulated is not None
+    told: list[OperatorError] = []
+    live = LiveView(instrument, lambda image: None, told.append)
+    live.set_pattern(np.eye(12, dtype=np.float32)[5])
+    live.start()
+    wait_until(lambda: instrument.simulated is not None and instrument.simulated.board.brightness().any())
+    instrument.simulated.board.inject(BoardFault.ERROR)
+    live.stop()
+    (error,) = told
+    assert "may still be on" in error.message
+    assert error.remedy
+    instrument.simulated.board.inject(None)
+
+
+def test_once_closed_the_light_stays_what_it_was(small_profile: Profile) -> None:
+    instrument = open_instrument(small_profile)
+    assert instrument.simulated is not None
+    assert instrument.darken() is None
+    instrument.simulated.board.inject(BoardFault.ERROR)
+    problem = instrument.close()
+    assert problem is not None
+    assert instrument.darken() is problem
+
+
 def test_live_view_pauses_for_a_scan_and_takes_up_its_light_again(
     instrument: Instrument, plan: ExposurePlan, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ import tifffile
 
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame, Optics, read_capture
 from acquisition.errors import OperatorError
-from gui.cli import numbers, whole_numbers
+from gui.cli.arguments import numbers, whole_numbers
 from gui.commands.demo import SUMMARY_NAME, TITLE, prepare_folder
 from gui.commands.output_file import check_output
 from gui.commands.reconstruct import free_field_name
@@ -112,6 +112,10 @@ def test_every_command_explains_itself_with_an_example(command):
         (["reconstruct", "a.h5", "--max-seconds", "nan"], ["--max-seconds"]),
         (["reconstruct", "a.h5", "--max-seconds", "inf"], ["inf", "Remedy"]),
         (["info", "."], ["is a folder"]),
+        (["check"], ["nothing to check", "--profile"]),
+        (["check", "a.h5", "-p", "simulated"], ["both"]),
+        (["check", "a.h5", "--all-leds"], ["for instruments"]),
+        (["check", "-p", "simulatd"], ["simulatd", "simulated"]),
     ],
 )
 def test_mistakes_are_told_with_a_remedy(arguments, said, tmp_path):

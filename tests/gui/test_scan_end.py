@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PySide6.QtWidgets import QApplication, QMessageBox
 
 from acquisition.errors import OperatorError
 from acquisition.plan import ExposurePlan
@@ -32,11 +33,10 @@ class DeafCamera:
 
     def __init__(self) -> None:
         self.profile = load_profile("simulated")
-        self.leds = self
         self.released = threading.Event()
         self.dark = 0
 
-    def off(self) -> None:
+    def darken(self) -> None:
         self.dark += 1
 
     def close(self) -> None:
@@ -116,11 +116,34 @@ def test_the_first_scan_of_a_simulation_computes() -> None:
     assert times.estimate_s(plan) == pytest.approx(plan.duration_s(30.0))
 
 
+def test_the_program_ends_when_it_was_read_that_leds_may_be_on(window: MainWindow, qtbot: Any) -> None:
+    ended: list[bool] = []
+    window.ended.connect(lambda: ended.append(True))
+    window._tell_left_on(OperatorError("The LEDs may still be on: no answer.", "Switch the board off."))
+    box = next(widget for widget in QApplication.topLevelWidgets() if widget.objectName() == "left_on")
+    assert isinstance(box, QMessageBox)
+    assert (box.text(), box.informativeText()) == ("The LEDs may still be on: no answer.", "Switch the board off.")
+    assert not ended
+    box.accept()
+    assert ended == [True]
+
+
+@pytest.mark.parametrize("told", [OperatorError("The LEDs may still be on.", "Switch the board off."), None])
+def test_what_darkening_could_not_do_is_remembered(told: OperatorError | None, qtbot: Any) -> None:
+    service = InstrumentService()
+    service.instrument = SimpleNamespace(darken=lambda: told)  # type: ignore[assignment]
+    service.darken().join()
+    assert service.left_on is told
+    service.instrument = None
+    service.shut_down()
+    qtbot.waitUntil(lambda: service.is_stopped)
+
+
 def test_a_closed_terminal_closes_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers: dict[int, Any] = {}
     closed: list[bool] = []
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
-    close_on_signals(SimpleNamespace(close=lambda: closed.append(True)))  # type: ignore[arg-type]
+    close_on_signals(SimpleNamespace(end=lambda: closed.append(True)))  # type: ignore[arg-type]
     handlers[signal.SIGHUP if hasattr(signal, "SIGHUP") else signal.SIGBREAK](0, None)
     assert closed == [True]
 

@@ -13,6 +13,7 @@ import torch
 
 from acquisition.capture import CaptureWriter, Frame, part_path, read_capture, read_truth, sha256_of
 from acquisition.errors import OperatorError
+from recon.device import choose_device
 from recon.fit import Fit
 from recon.grid import choose_grid
 from recon.illumination import nominal
@@ -20,7 +21,8 @@ from recon.measurement import Measurement
 from recon.messages import FieldReady, Finished, FitProgress, FitSettings, Notice, Phase
 from recon.prepare import prepare
 from recon.quality import correlation, psnr_db
-from recon.reconstruct import Reconstruction, State, choose_device, reconstruct, start_stored
+from recon.reconstruct import Reconstruction, State
+from recon.start import reconstruct, start_stored
 from tests.recon.simulate import RING_NA, SHORT_WAVES, bead, make_header, photograph, rings
 
 QUICK = FitSettings(model="born", max_seconds=600.0, device="cpu")

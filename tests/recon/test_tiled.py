@@ -16,7 +16,8 @@ from recon import load_field, survey, tiled
 from recon.field_file import write_field
 from recon.messages import FieldReady, Finished, FitProgress, FitSettings, Notice, Phase, Saved, SliceImage
 from recon.quality import correlation, psnr_db
-from recon.reconstruct import Reconstruction, State, start_live, start_stored
+from recon.reconstruct import Reconstruction, State
+from recon.start import start_live, start_stored
 from recon.survey import CPU_SIDE, tile_side
 from recon.tiles import led_na_from
 from tests.recon.process import plane

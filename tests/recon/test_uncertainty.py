@@ -12,7 +12,7 @@ from acquisition.capture import read_capture
 from recon.grid import VolumeGrid
 from recon.measurement import Measurement
 from recon.messages import FitSettings
-from recon.reconstruct import reconstruct
+from recon.start import reconstruct
 from recon.uncertainty import FLOOR, LEVEL_STEP, MISFIT, MISSING_LIGHT, misfit, noise_variance, uncertainty_of
 from tests.recon.simulate import SHORT_WAVES
 

@@ -1,0 +1,95 @@
+"""What every run keeps account of: what it has told the operator, since when it runs, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from acquisition.errors import OperatorError
+from recon import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acquisition.capture import Capture
+    from recon.messages import Event, FitSettings
+
+log = logging.getLogger(__name__)
+
+
+class Account:
+    """Of one run.
+
+    Parameters
+    ----------
+    run
+        Number that its events carry.
+    emit
+        Called with each event.
+    """
+
+    def __init__(self, run: int, emit: Callable[[Event], None]) -> None:
+        self._run, self._emit = run, emit
+        self._told: set[str] = set()
+        self._started_s = time.monotonic()
+        self._seconds: float | None = None
+        self._reason = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, up to now or to its end."""
+        return time.monotonic() - self._started_s if self._seconds is None else self._seconds
+
+    @property
+    def reason(self) -> str:
+        """Why the run has ended."""
+        return self._reason or "not finished"
+
+    def restart(self) -> None:
+        """The run's time counts from now on."""
+        self._started_s = time.monotonic()
+
+    def end(self, reason: str) -> None:
+        """The run has ended: its time stands still."""
+        self._seconds, self._reason = self.seconds, reason
+
+    def notify(self, text: str, before: str = "") -> None:
+        """Tell the operator once, `before` in front: the next renewal of the volume or the next tile says it again."""
+        if text in self._told:
+            return
+        self._told.add(text)
+        log.info("%s%s", before, text)  # whoever runs this is told by the event
+        self._emit(messages.Notice(self._run, before + text))
+
+    def tell_end(self, held_out_error: float | None, steps: int, parameter_bytes: int) -> None:
+        """Tell that the run has ended, and with what."""
+        self._emit(messages.Phase(self._run, "finished", self.reason))
+        self._emit(messages.Finished(self._run, self.reason, held_out_error, self.seconds, steps, parameter_bytes))
+
+
+def tell_missing(run: int, capture: Capture, emit: Callable[[Event], None]) -> None:
+    """Tell the operator of a capture that is not whole."""
+    missing = len(capture.header.patterns_pl) - len(np.unique(capture.pattern_n))
+    if capture.status != "complete" or missing:
+        told = f"The capture is {capture.status}; {missing} of {len(capture.header.patterns_pl)} patterns are missing."
+        warning = (
+            " Its frames may not belong to their LEDs: see the held-out error." if capture.status == "failed" else ""
+        )
+        emit(messages.Notice(run, told + warning))
+
+
+def check_time_limit(settings: FitSettings) -> None:
+    """Refuse a time limit in which nothing can be done.
+
+    Raises
+    ------
+    OperatorError
+        It is not above 0.
+    """
+    if not settings.max_seconds > 0:
+        raise OperatorError(
+            f"A time limit of {settings.max_seconds:g} s leaves no time to fit.", "Give more than 0 seconds."
+        )

@@ -1,0 +1,106 @@
+"""The ways to begin a reconstruction: with frames still to come, with a capture file, or from start to end.
+
+Images that are larger than memory are reconstructed in tiles; who drives a run need not know which of both it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from acquisition.capture import read_capture, read_header
+from recon.account import tell_missing
+from recon.field import no_pulse
+from recon.reconstruct import Reconstruction
+from recon.survey import tile_side
+from recon.tiled import TiledReconstruction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acquisition.capture import CaptureHeader
+    from recon.messages import Event, FitSettings
+    from recon.result import Field
+    from recon.tiles import TiledField
+
+
+def start_live(
+    run: int,
+    header: CaptureHeader,
+    settings: FitSettings,
+    emit: Callable[[Event], None],
+    capture_name: str = "",
+    pulse: Callable[[], None] = no_pulse,
+) -> Reconstruction | TiledReconstruction:
+    """Begin a run whose frames will be added, in tiles where they are large; parameters as `Reconstruction`.
+
+    Raises
+    ------
+    OperatorError
+        The capture or the settings do not allow a reconstruction.
+    """
+    side = tile_side(header, settings)
+    if side is not None:
+        return TiledReconstruction(run, header, settings, emit, side, "", capture_name, pulse)
+    return Reconstruction(run, header, settings, emit, capture_name=capture_name, pulse=pulse)
+
+
+def start_stored(
+    run: int,
+    capture_path: str,
+    settings: FitSettings,
+    emit: Callable[[Event], None],
+    pulse: Callable[[], None] = no_pulse,
+) -> Reconstruction | TiledReconstruction:
+    """Begin a run with all frames of a capture file, in tiles where they are large; parameters as `Reconstruction`.
+
+    Raises
+    ------
+    OperatorError
+        The file cannot be read, or does not allow a reconstruction.
+    """
+    header = read_header(capture_path)
+    side = tile_side(header, settings)
+    if side is not None:
+        return TiledReconstruction(run, header, settings, emit, side, capture_path, pulse=pulse)
+    capture = read_capture(capture_path)
+    tell_missing(run, capture, emit)
+    run_of_file = Reconstruction(
+        run,
+        capture.header,
+        settings,
+        emit,
+        capture.dark_yx,
+        capture.background_pyx,
+        Path(capture_path).name,
+        pulse,
+        capture.pattern_n,
+        capture.calibration,
+    )
+    for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
+        run_of_file.add_frame(pattern, image_yx)
+    run_of_file.frames_done(capture_path)
+    return run_of_file
+
+
+def reconstruct(capture_path: str, settings: FitSettings, on_event: Callable[[Event], None]) -> Field | TiledField:
+    """Reconstruct a capture file in this process, from start to end.
+
+    Parameters
+    ----------
+    capture_path
+        The capture; also one that was aborted or killed.
+    settings
+        The operator's choices.
+    on_event
+        Called with each event; see `recon.messages`.
+
+    Raises
+    ------
+    OperatorError
+        The file cannot be read, or does not allow a reconstruction.
+    """
+    run = start_stored(0, capture_path, settings, on_event)
+    while run.advance():
+        pass
+    return run.field()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from acquisition.capture import check_free_name, check_space
@@ -15,7 +16,9 @@ from acquisition.plan import plan_for
 from acquisition.profile import load_profile
 from acquisition.profile_plan import ExperimentSettings, changed_experiment, changed_plan
 from acquisition.scan import FinishReason, Scan, ScanState
+from gui.commands.background import check_reference, reference_of
 from gui.commands.end_signals import end_signals
+from gui.commands.expose import check_way, exposed
 from gui.commands.plan_options import experiment_of
 from gui.commands.progress import ProgressReport
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from acquisition.capture import CaptureHeader, Frame
+    from acquisition.capture import CaptureHeader, Frame, MatchedReference
     from acquisition.instrument import Instrument
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
@@ -70,6 +73,7 @@ def run_scan(
     report: ProgressReport,
     on_frame: Callable[[Frame], None] = lambda frame: None,
     on_wait: Callable[[], None] = lambda: None,
+    reference: MatchedReference | None = None,
 ) -> Path:
     """Scan to the end, in words and figures; Ctrl-C ends the scan properly before it is passed on.
 
@@ -79,6 +83,8 @@ def run_scan(
         Called on the scan's thread with each stored frame.
     on_wait
         Called on this thread every 0.1 s; what it raises cancels the scan.
+    reference
+        The empty field that gets into the file.
 
     Returns
     -------
@@ -91,7 +97,7 @@ def run_scan(
     KeyboardInterrupt
         After the scan was cancelled and the LEDs are off.
     """
-    scan = Scan(instrument, plan, output, header, on_frame=on_frame)
+    scan = Scan(instrument, plan, output, header, on_frame=on_frame, reference=reference)
     with _cancelled_by_signals(scan) as signals:
         scan.start()
         try:
@@ -140,11 +146,17 @@ def _cancelled_by_signals(scan: Scan) -> Iterator[list[int]]:
 
 def _follow(scan: Scan, report: ProgressReport, on_wait: Callable[[], None] = lambda: None) -> None:
     """Tell the progress until the scan has finished."""
+    warned = False
     while scan.status.state is not ScanState.FINISHED:
         _tell(scan.status, report)
+        if scan.status.notice and not warned:
+            warned = True  # now, while something can be done about it; how many in the end
+            report.note(f"BAD  {scan.status.notice}")
         on_wait()
         time.sleep(POLL_S)
     _tell(scan.status, report)
+    if scan.status.notice:
+        report.note(f"BAD  in the end {scan.status.notice}")
 
 
 def _tell(status: ScanStatus, report: ProgressReport) -> None:
@@ -162,6 +174,7 @@ def capture(
     title: str,
     sample: str,
     operator: str,
+    expose: str | None = None,
 ) -> dict[str, Any]:
     """Scan a plan into a capture file, its estimate told before; what happened, for the operator and for --json.
 
@@ -169,10 +182,14 @@ def capture(
     ----------
     plan_changes, experiment_changes
         Keys of the profile's tables [plan] and [experiment] that count in place of what stands there.
+    expose
+        How exposures are found, see `gui.commands.expose`; None: as the plan has them.
     """
     profile = load_profile(profile_name)
     check_free_name(output)
-    changed_plan(profile, plan_changes)  # told before the devices are opened
+    settings = changed_plan(profile, plan_changes)  # told before the devices are opened, as the next two are
+    check_reference(settings)
+    check_way(expose)
     if changed_experiment(profile, experiment_changes) != ExperimentSettings():
         raise OperatorError(
             "Time-lapse, positions and autofocus are planned, but this version scans once.",
@@ -182,13 +199,15 @@ def capture(
     with ProgressReport() as report, opened_instrument(profile, report) as instrument:
         led_na_l2, image_shape = instrument.led_na_l2, instrument.camera.image_shape
         experiment = experiment_of(profile, led_na_l2, plan_changes, experiment_changes)
-        plan, expected = experiment.plan, estimate(experiment, profile, led_na_l2, image_shape)
+        plan = exposed(instrument, experiment.plan, expose, report)
+        expected = estimate(replace(experiment, plan=plan), profile, led_na_l2, image_shape)
         for line in expected.lines():
             report.note(f"     {line}")
-        if expected.file_bytes is not None:
-            check_space(output.parent, expected.file_bytes)
         header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
-        path = run_scan(instrument, plan, output, header, report)
+        reference = reference_of(settings, plan, header, report)
+        if expected.file_bytes is not None:
+            check_space(output.parent, expected.file_bytes + (reference.background_bytes if reference else 0))
+        path = run_scan(instrument, plan, output, header, report, reference=reference)
     return {
         "capture": str(path),
         "profile": profile.name,
@@ -196,4 +215,5 @@ def capture(
         "frames": int((plan.order_n >= 0).sum()),
         "patterns": len(plan.patterns_pl),
         "exposure_ms": plan.exposures_ms.tolist(),
+        "reference": None if reference is None else str(reference.reference.path),
     }

@@ -32,6 +32,8 @@ _FULL = 0.98
 """Share of the largest count from which a pixel counts as saturated."""
 _CLOSE = 0.1
 """Relative distance from the goal at which the search ends."""
+_AS_ASKED = 0.01
+"""Relative difference between the exposure that was asked for and what a camera makes of it."""
 _BACK = 0.25
 _MOST_FRAMES = 8
 _NO_LIGHT = 0.002
@@ -39,8 +41,8 @@ _NO_LIGHT = 0.002
 _LARGEST_STEP = 20.0
 _TELLING = 0.05
 """Share of the full count from which the brightest pixels are light and not noise: a measure for those of others."""
-_BENT = 0.75
-"""Light found over light expected from the frame before, below which the sensor was full before its counts were."""
+_BENT = 0.9
+"""Light of the longer of two exposures over that expected from the shorter, below which the sensor was full."""
 _PROBES = 4
 _STEPS = 4
 _SAME_EXPOSURE = 1.1
@@ -113,7 +115,7 @@ class _Meter:
         exposure_ms = self.within(exposure_ms)
         lights = {pattern: self.see(pattern, exposure_ms) for pattern in patterns}
         brightest = max(lights, key=lambda pattern: lights[pattern].peak)
-        light, too_long_ms = lights[brightest], math.inf
+        light, too_long_ms, linear = lights[brightest], math.inf, False
         for _ in range(_MOST_FRAMES):
             goal = target_share * self.full
             if light.peak >= _FULL * self.full:
@@ -126,36 +128,48 @@ class _Meter:
             if wanted_ms >= too_long_ms:
                 wanted_ms = math.sqrt(light.exposure_ms * too_long_ms)
             next_ms = self.within(wanted_ms)
-            if abs(next_ms / light.exposure_ms - 1) <= _CLOSE:
-                break
+            change = abs(next_ms / light.exposure_ms - 1)
+            if change <= _CLOSE and (light.peak < _FULL * self.full or change <= _AS_ASKED):
+                # What does not get darker when exposed for half as long is full, whatever the counts say.
+                half_ms = light.exposure_ms / 2
+                if linear or light.peak < _TELLING * self.full or half_ms < self.within(half_ms):
+                    break
+                half = self.see(brightest, half_ms)
+                if self._follows(half, light):
+                    break
+                light = half
+                continue
             before, light = light, self.see(brightest, next_ms)
-            expected = before.peak * light.exposure_ms / before.exposure_ms
-            if light.exposure_ms > before.exposure_ms and before.peak >= _TELLING * self.full:
-                self._learn_limit(light, expected)
+            shorter, longer = sorted((before, light), key=lambda one: one.exposure_ms)
+            if shorter.peak >= _TELLING * self.full:
+                linear = self._follows(shorter, longer)
         return light
 
-    def _learn_limit(self, light: _Light, expected: float) -> None:
-        """A sensor may be full before its counts are: more light then gives no more counts."""
-        if light.peak < _BENT * min(expected, self.full):
-            self.full = light.peak
+    def _follows(self, shorter: _Light, longer: _Light) -> bool:
+        """Whether counts grow as the exposure does; a sensor that is full before its counts are is noted."""
+        expected = shorter.peak * longer.exposure_ms / shorter.exposure_ms
+        if longer.peak < _BENT * min(expected, self.full):
+            self.full = longer.peak
             self.notices.append(
-                f"The camera is saturated at {light.peak:.0f} counts above its offset, although"
+                f"The camera is saturated at {longer.peak:.0f} counts above its offset, although"
                 f" {self.instrument.profile.camera.bit_depth} bits reach further: correct camera.bit_depth in the"
                 " profile, or the camera's gain."
             )
+            return False
+        return longer.peak < _FULL * self.full
 
-    def tell_limits(self, exposure_ms: float, light: _Light, what: str, target_share: float) -> None:
-        """Say where the camera or the light does not reach."""
+    def tell_limits(self, light: _Light, what: str, target_share: float) -> None:
+        """Say where the camera or the light does not reach; `light` is what the search has ended with."""
         limits = self.instrument.profile.camera.exposure_ms
-        share = light.peak * exposure_ms / light.exposure_ms / self.full
-        if exposure_ms >= limits.max and share < target_share * (1 - _CLOSE):
+        longest, shortest = (light.peak * ms / light.exposure_ms / self.full for ms in (limits.max, limits.min))
+        if longest < target_share * (1 - _CLOSE):
             self.notices.append(
-                f"{what} reach {share:.1%} of the full count at {limits.max:g} ms, the camera's longest exposure"
+                f"{what} reach {longest:.1%} of the full count at {limits.max:g} ms, the camera's longest exposure"
                 f" ({target_share:.0%} was wanted): more light is needed, or more camera gain."
             )
-        elif exposure_ms <= limits.min and share > target_share * (1 + _CLOSE):
+        elif shortest > target_share * (1 + _CLOSE):
             self.notices.append(
-                f"{what} reach {min(share, 1):.0%} of the full count at {limits.min:g} ms, the camera's shortest"
+                f"{what} reach {min(shortest, 1):.0%} of the full count at {limits.min:g} ms, the camera's shortest"
                 f" exposure ({target_share:.0%} was wanted): dim the LEDs (led_board.brightness)."
             )
 
@@ -186,9 +200,8 @@ def auto_exposure(instrument: Instrument, plan: ExposurePlan, target_share: floa
             for group_ms in plan.exposures_ms:
                 group = np.flatnonzero(plan.exposure_ms_p == group_ms)
                 light = meter.search(_probes(instrument, plan, group), float(group_ms), target_share)
-                found_ms = _rounded(light.exposure_ms)
-                exposure_ms_p[group] = meter.within(found_ms)
-                meter.tell_limits(light.exposure_ms, light, _words(len(group)), target_share)
+                exposure_ms_p[group] = meter.within(_rounded(light.exposure_ms))
+                meter.tell_limits(light, _words(len(group)), target_share)
         finally:
             instrument.leds.off()
     return ExposureResult(plan.with_exposures(exposure_ms_p), meter.frames, tuple(dict.fromkeys(meter.notices)))

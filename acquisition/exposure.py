@@ -131,8 +131,8 @@ class _Meter:
             change = abs(next_ms / light.exposure_ms - 1)
             if change <= _CLOSE and (light.peak < _FULL * self.full or change <= _AS_ASKED):
                 # What does not get darker when exposed for half as long is full, whatever the counts say.
-                half_ms = light.exposure_ms / 2
-                if linear or light.peak < _TELLING * self.full or half_ms < self.within(half_ms):
+                half_ms = self.within(light.exposure_ms / 2)
+                if linear or light.peak < _TELLING * self.full or half_ms > 0.8 * light.exposure_ms:
                     break
                 half = self.see(brightest, half_ms)
                 if self._follows(half, light):

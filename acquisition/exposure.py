@@ -1,8 +1,9 @@
 """Exposures that fit sample and light, measured with a few frames before a scan.
 
-A camera is linear below its limit, so that one frame that is neither dark nor saturated tells how long to expose; a
-saturated one tells only that less is needed. So the exposure goes down by a fixed factor while a frame is saturated,
-and then straight to its goal. What once was saturated is never exposed for as long again: the search cannot swing.
+A camera is linear below its limit, so that a frame that is neither dark nor saturated tells how long to expose. Whether
+it is saturated its counts alone do not say: many sensors are full before their counts are. So one more frame, of half
+the exposure, has to be half as bright; while it is not, the exposure goes down, and from there straight to its goal.
+Nothing swings: it goes up only to find light, then down only, then once to the goal.
 
 The brightest pixels count, but not the very brightest: one in a thousand may be hot, or a speck of dirt.
 """
@@ -30,19 +31,14 @@ TARGET_SHARE = 0.7
 _PEAK_PERCENTILE = 99.9
 _FULL = 0.98
 """Share of the largest count from which a pixel counts as saturated."""
-_CLOSE = 0.1
-"""Relative distance from the goal at which the search ends."""
-_AS_ASKED = 0.01
-"""Relative difference between the exposure that was asked for and what a camera makes of it."""
-_BACK = 0.25
-_MOST_FRAMES = 8
-_NO_LIGHT = 0.002
-"""Share of the full count below which nothing can be said but that more light is needed."""
+_TELLING, _MIDDLE = 0.05, 0.35
+"""Share of the full count from which the brightest pixels are light and not noise; and that at which to look for it."""
 _LARGEST_STEP = 20.0
-_TELLING = 0.05
-"""Share of the full count from which the brightest pixels are light and not noise: a measure for those of others."""
 _BENT = 0.9
 """Light of the longer of two exposures over that expected from the shorter, below which the sensor was full."""
+_FAR = 1.1
+"""Ratio of two exposures from which it is worth to expose anew."""
+_CLOSE = 0.1
 _PROBES = 4
 _STEPS = 4
 _SAME_EXPOSURE = 1.1
@@ -107,56 +103,57 @@ class _Meter:
         return min(max(exposure_ms, limits.min), limits.max)
 
     def search(self, patterns: list[int], exposure_ms: float, target_share: float) -> _Light:
-        """Find the exposure at which the brightest of some patterns reaches its share of the full count.
+        """Find the exposure at which the brightest of some patterns reaches its share of the full count, or a limit.
 
-        Every pattern is seen at least once; the exposure of the result is what was last seen, close to the goal unless
-        a limit of the camera or of the number of frames was met.
+        Every pattern is seen once. Returns that exposure and the light that it gives, as the frames let expect.
         """
-        exposure_ms = self.within(exposure_ms)
-        lights = {pattern: self.see(pattern, exposure_ms) for pattern in patterns}
+        start_ms = self.within(exposure_ms)
+        lights = {pattern: self.see(pattern, start_ms) for pattern in patterns}
         brightest = max(lights, key=lambda pattern: lights[pattern].peak)
-        light, too_long_ms, linear = lights[brightest], math.inf, False
-        for _ in range(_MOST_FRAMES):
-            goal = target_share * self.full
-            if light.peak >= _FULL * self.full:
-                too_long_ms = min(too_long_ms, light.exposure_ms)
-                wanted_ms = _BACK * light.exposure_ms
-            elif light.peak < _NO_LIGHT * self.full:
-                wanted_ms = _LARGEST_STEP * light.exposure_ms
-            else:
-                wanted_ms = min(goal / light.peak, _LARGEST_STEP) * light.exposure_ms
-            if wanted_ms >= too_long_ms:
-                wanted_ms = math.sqrt(light.exposure_ms * too_long_ms)
-            next_ms = self.within(wanted_ms)
-            change = abs(next_ms / light.exposure_ms - 1)
-            if change <= _CLOSE and (light.peak < _FULL * self.full or change <= _AS_ASKED):
-                # What does not get darker when exposed for half as long is full, whatever the counts say.
-                half_ms = self.within(light.exposure_ms / 2)
-                if linear or light.peak < _TELLING * self.full or half_ms > 0.8 * light.exposure_ms:
-                    break
-                half = self.see(brightest, half_ms)
-                if self._follows(half, light):
-                    break
-                light = half
-                continue
-            before, light = light, self.see(brightest, next_ms)
-            shorter, longer = sorted((before, light), key=lambda one: one.exposure_ms)
-            if shorter.peak >= _TELLING * self.full:
-                linear = self._follows(shorter, longer)
+        light = self._find_light(brightest, lights[brightest])
+        if light.peak < _TELLING * self.full:
+            return light  # at the longest exposure
+        shorter = self._find_slope(brightest, light)
+        goal_ms = self.within(shorter.exposure_ms * target_share * self.full / shorter.peak)
+        if goal_ms > _FAR * max(shorter.exposure_ms, min(light.exposure_ms, 2 * shorter.exposure_ms)):
+            self._follows(shorter, self.see(brightest, goal_ms))  # may lower the full count
+            goal_ms = self.within(shorter.exposure_ms * target_share * self.full / shorter.peak)
+        ratio = goal_ms / shorter.exposure_ms
+        return _Light(ratio * shorter.mean, ratio * shorter.peak, goal_ms)
+
+    def _find_light(self, pattern: int, light: _Light) -> _Light:
+        """Expose longer until there is light to measure, or for as long as the camera can."""
+        while light.peak < _TELLING * self.full and light.exposure_ms * _FAR < self.within(math.inf):
+            step = float(np.clip(_MIDDLE * self.full / max(light.peak, 1e-9), 2.0, _LARGEST_STEP))
+            light = self.see(pattern, self.within(step * light.exposure_ms))
+        return light
+
+    def _find_slope(self, pattern: int, light: _Light) -> _Light:
+        """Expose for a shorter time until it gets darker by as much: the light of an exposure that is not saturated.
+
+        What does not is full, whatever the counts say.
+        """
+        step = 2.0
+        while light.exposure_ms > _FAR * self.within(0.0):
+            shorter = self.see(pattern, self.within(light.exposure_ms / step))
+            if self._follows(shorter, light):
+                return shorter
+            light, step = shorter, 4.0
         return light
 
     def _follows(self, shorter: _Light, longer: _Light) -> bool:
         """Whether counts grow as the exposure does; a sensor that is full before its counts are is noted."""
-        expected = shorter.peak * longer.exposure_ms / shorter.exposure_ms
-        if longer.peak < _BENT * min(expected, self.full):
-            self.full = longer.peak
-            self.notices.append(
-                f"The camera is saturated at {longer.peak:.0f} counts above its offset, although"
-                f" {self.instrument.profile.camera.bit_depth} bits reach further: correct camera.bit_depth in the"
-                " profile, or the camera's gain."
-            )
+        if longer.peak >= _FULL * self.full:
             return False
-        return longer.peak < _FULL * self.full
+        if longer.peak >= _BENT * shorter.peak * longer.exposure_ms / shorter.exposure_ms:
+            return True
+        self.full = longer.peak
+        self.notices.append(
+            f"The camera is saturated at {longer.peak:.0f} counts above its offset, although"
+            f" {self.instrument.profile.camera.bit_depth} bits reach further: correct camera.bit_depth in the"
+            " profile, or the camera's gain."
+        )
+        return False
 
     def tell_limits(self, light: _Light, what: str, target_share: float) -> None:
         """Say where the camera or the light does not reach; `light` is what the search has ended with."""

@@ -108,6 +108,33 @@ class MatchedReference:
         height, width = self.header.image_shape
         return 4 * len(self.row_p) * height * width
 
+    def backgrounds(self, dark: NDArray[np.float32] | np.float32 | None = None) -> Iterator[NDArray[np.float32]]:
+        """Give the background of each pattern, (H, W) counts, one after the other.
+
+        Parameters
+        ----------
+        dark
+            Of the capture; None where its dark frames are still to come: that of the reference, which differs from it
+            by the camera's noise.
+
+        Raises
+        ------
+        CaptureError
+            The reference cannot be read any more.
+        """
+        with Reader(self.reference.path) as reader:
+            own_dark = reader.optional("entry/dark", np.float32)
+            if own_dark is None:
+                own_dark = np.float32(self.reference.header.optics.camera_offset)
+            images = reader.get("entry/data/images")
+            for row, scale in zip(self.row_p, self.scale_p, strict=True):
+                frames = np.flatnonzero(self.reference.pattern_n == row)
+                sum_yx = np.zeros(self.header.image_shape, np.float64)
+                for frame in frames:
+                    sum_yx += images[frame]
+                empty_yx = (sum_yx / len(frames) - own_dark) * scale
+                yield (empty_yx + (own_dark if dark is None else dark)).astype(np.float32)
+
     def store(self, entry: h5py.Group) -> None:
         """Write background, and dark frame where there is none, into the group /entry of an open capture.
 
@@ -116,34 +143,28 @@ class MatchedReference:
         CaptureError
             The reference cannot be read any more.
         OSError
-            The capture cannot be written; what was begun is taken out again.
+            The capture cannot be written.
+            Either way what was begun is taken out again.
         """
-        optics, shape = self.header.optics, self.header.image_shape
-        with Reader(self.reference.path) as reader:
-            source = reader.get("entry")
-            own_dark = reader.optional("entry/dark", np.float32)
-            if self.dark_fits and "dark" not in entry:
-                source.copy(source["dark"], entry, "dark")
-            dark = entry["dark"][()] if "dark" in entry else np.float32(optics.camera_offset)
-            dark_of_empty = np.float32(self.reference.header.optics.camera_offset) if own_dark is None else own_dark
-            if "background" in entry:
-                del entry["background"]
-            try:
-                background = entry.create_dataset(
-                    "background", (len(self.row_p), *shape), np.float32, chunks=(1, *shape)
-                )
-                for pattern, (row, scale) in enumerate(zip(self.row_p, self.scale_p, strict=True)):
-                    frames = np.flatnonzero(self.reference.pattern_n == row)
-                    empty_yx = np.zeros(shape, np.float64)
-                    for frame in frames:
-                        empty_yx += reader.get("entry/data/images")[frame]
-                    background[pattern] = (empty_yx / len(frames) - dark_of_empty) * scale + dark
-                background.attrs.update(
-                    reference=self.reference.path.name, time=self.reference.header.start_time or "", frames=len(frames)
-                )
-            except OSError:
-                entry.pop("background", None)
-                raise
+        if self.dark_fits and "dark" not in entry:
+            with Reader(self.reference.path) as reader:
+                reader.file.copy("entry/dark", entry, "dark")
+        dark = entry["dark"][()] if "dark" in entry else np.float32(self.header.optics.camera_offset)
+        if "background" in entry:
+            del entry["background"]
+        shape = (len(self.row_p), *self.header.image_shape)
+        try:
+            background = entry.create_dataset("background", shape, np.float32, chunks=(1, *shape[1:]))
+            for pattern, image_yx in enumerate(self.backgrounds(dark)):
+                background[pattern] = image_yx
+            background.attrs.update(
+                reference=self.reference.path.name,
+                time=self.reference.header.start_time or "",
+                frames=int(np.bincount(self.reference.pattern_n)[self.row_p].min()),
+            )
+        except (OSError, OperatorError):
+            entry.pop("background", None)
+            raise
 
 
 def read_reference(path: str | os.PathLike[str]) -> Reference:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import Calibration, Capture, CaptureHeader, Optics
+    from acquisition.capture import Calibration, Capture, CaptureHeader, MatchedReference, Optics
     from recon.assessment import Assessment
     from recon.messages import Event, FitSettings
     from recon.tiled import TiledReconstruction
@@ -370,13 +370,16 @@ def start_live(
     emit: Callable[[Event], None],
     capture_name: str = "",
     pulse: Callable[[], None] = no_pulse,
+    reference: MatchedReference | None = None,
 ) -> Reconstruction | TiledReconstruction:
     """Begin a run whose frames will be added, in tiles where they are large; parameters as `Reconstruction`.
+
+    `reference` is the empty field. Tiles find it in the file, which has it when the scan ends.
 
     Raises
     ------
     OperatorError
-        The capture or the settings do not allow a reconstruction.
+        The capture or the settings do not allow a reconstruction, or the reference cannot be read.
     """
     from recon.survey import tile_side
     from recon.tiled import TiledReconstruction
@@ -384,7 +387,10 @@ def start_live(
     side = tile_side(header, settings)
     if side is not None:
         return TiledReconstruction(run, header, settings, emit, side, "", capture_name, pulse)
-    return Reconstruction(run, header, settings, emit, capture_name=capture_name, pulse=pulse)
+    background_pyx = None if reference is None else np.stack(list(reference.backgrounds()))
+    return Reconstruction(
+        run, header, settings, emit, background_pyx=background_pyx, capture_name=capture_name, pulse=pulse
+    )
 
 
 def start_stored(

@@ -13,10 +13,10 @@ from acquisition.errors import OperatorError
 from acquisition.estimate import estimate
 from acquisition.instrument import open_instrument
 from acquisition.plan import plan_for
+from acquisition.plan_reference import check_reference, reference_for
 from acquisition.profile import load_profile
 from acquisition.profile_plan import ExperimentSettings, changed_experiment, changed_plan
 from acquisition.scan import FinishReason, Scan, ScanState
-from gui.commands.background import check_reference, reference_of
 from gui.commands.end_signals import end_signals
 from gui.commands.expose import check_way, exposed
 from gui.commands.plan_options import experiment_of
@@ -204,7 +204,11 @@ def capture(
         for line in expected.lines():
             report.note(f"     {line}")
         header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
-        reference = reference_of(settings, plan, header, report)
+        reference = reference_for(settings, plan, header)
+        if reference is not None:
+            report.note(f"ok   Background: {settings.reference}, {reference.reference.header.start_time}")
+            for notice in reference.notices:
+                report.note(f"     {notice}")
         if expected.file_bytes is not None:
             check_space(output.parent, expected.file_bytes + (reference.background_bytes if reference else 0))
         path = run_scan(instrument, plan, output, header, report, reference=reference)

@@ -22,6 +22,8 @@ from acquisition.capture import (
     read_capture,
     read_reference,
 )
+from acquisition.capture_check import check_capture
+from acquisition.finding import Level
 from tests.acquisition.captures import make_header
 
 if TYPE_CHECKING:
@@ -139,6 +141,10 @@ def test_age_and_saturation_are_told(tmp_path: Path) -> None:
         "taken 42 h away from this capture; 24 h is the limit" in match_reference(empty, old, ms_p, True, 1).notices[0]
     )
     assert len(match_reference(empty, old, ms_p, True, 10.0, oldest_h=50).notices) == 1
+    path = write(tmp_path / "s.h5", old, ms_p, (DARK_YX, 10.0))
+    apply_reference(path, empty)
+    background = next(finding for finding in check_capture(path) if finding.name == "background")
+    assert (background.level, "42 h away" in background.text) == (Level.WARNING, True)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,21 @@ from acquisition.capture_layout import PART_SUFFIX, SCHEMA, SCHEMA_VERSION, Capt
 from acquisition.capture_reader import Window, read_capture, read_header, read_truth, sha256_of
 from acquisition.capture_records import Calibration, Capture, CaptureHeader, CaptureStatus, Frame, Optics, Truth
 from acquisition.capture_recovery import LeftPart, Recovery, find_parts, recover
+from acquisition.capture_reference import (
+    MatchedReference,
+    Reference,
+    ReferenceCaptureError,
+    apply_reference,
+    match_reference,
+    read_reference,
+)
 from acquisition.capture_writer import CaptureWriter, check_free_name
 from acquisition.disk_space import capture_bytes, check_space
 
 __all__ = [
     "PART_SUFFIX", "SCHEMA", "SCHEMA_VERSION", "Calibration", "Capture", "CaptureError", "CaptureHeader",
-    "CaptureStatus", "CaptureWriter", "Frame", "LeftPart", "Optics", "Recovery", "Truth", "Window", "capture_bytes",
-    "check_changeable", "check_free_name", "check_space", "copy_compressed", "find_parts", "part_path", "read_capture",
-    "read_header", "read_truth", "recover", "replace_calibration", "sha256_of",
+    "CaptureStatus", "CaptureWriter", "Frame", "LeftPart", "MatchedReference", "Optics", "Recovery", "Reference",
+    "ReferenceCaptureError", "Truth", "Window", "apply_reference", "capture_bytes", "check_changeable",
+    "check_free_name", "check_space", "copy_compressed", "find_parts", "match_reference", "part_path", "read_capture",
+    "read_header", "read_reference", "read_truth", "recover", "replace_calibration", "sha256_of",
 ]  # fmt: skip

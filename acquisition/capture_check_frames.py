@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SATURATED_LIMIT = 0.001
 """Share of saturated pixels from which an image misleads a reconstruction."""
-_OLDEST_DARK_H = 24.0
+_OLDEST_DARK_H = _OLDEST_BACKGROUND_H = 24.0
 _EXPOSURE_TOLERANCE = 0.01
 _NAMED = 5
 
@@ -165,7 +165,7 @@ def check_references(capture: OpenCapture) -> Iterator[Finding]:
     if "entry/background" in file:
         background = file["entry/background"][()]
         if np.isfinite(background).all() and (background > 0).any(axis=(1, 2)).all():
-            yield ok("background", f"{len(background)} images")
+            yield _age_of_background(file) or ok("background", f"{len(background)} images")
         else:
             yield error("background", "has images without light or without number", "Take it again.")
 
@@ -194,6 +194,19 @@ def _dark(file: h5py.File) -> Iterator[Finding]:
             yield warning("dark frame", text, "Take dark frames with each scan.")
             return
     yield ok("dark frame", f"mean {values.mean():.1f} counts" + (f", {own:g} ms" if own is not None else ""))
+
+
+def _age_of_background(file: h5py.File) -> Finding | None:
+    """Warn of a background taken long before or after; None where all is well or nobody knows."""
+    try:
+        taken = datetime.fromisoformat(str(file["entry/background"].attrs["time"]))
+        age_h = abs((datetime.fromisoformat(str(file["entry"].attrs["start_time"])) - taken).total_seconds()) / 3600
+    except (KeyError, ValueError, TypeError):
+        return None
+    if age_h <= _OLDEST_BACKGROUND_H:
+        return None
+    text = f"taken {age_h:.0f} h away from the images; {_OLDEST_BACKGROUND_H:.0f} h is the limit"
+    return warning("background", text, "Dust and LEDs may have moved: take the empty field each day.")
 
 
 def _exposure_limits(file: h5py.File) -> tuple[float, float]:

@@ -8,7 +8,10 @@ known, and read, where it is there:
   uint16. With it frames are read from a file that is cut off, although HDF5's own index of them lies behind the cut.
   Its attribute `images_address` says where `images` has its head: another program that rewrites the file copies the
   numbers but moves the head, so that they are known to be out of date;
-* /entry/dark, attributes `exposure_ms` (float), `frames` (int: how many were averaged) and `time` (ISO 8601, UTC).
+* /entry/dark, attributes `exposure_ms` (float), `frames` (int: how many were averaged) and `time` (ISO 8601, UTC);
+* /entry, attribute `is_reference` (bool): a capture of the empty field, see `acquisition.capture_reference`;
+* /entry/background, attributes `reference` (name of the file it comes from), `time` (when that was taken) and `frames`
+  (how many were averaged for each pattern).
 """
 
 from __future__ import annotations

@@ -204,5 +204,6 @@ class Reader:
             image_shape=self.get("entry/data/images").shape[1:],
             profile_toml=self.get("entry/profile")[()].decode(),
             sample_z_um=None if z_um is None else (float(z_um[0]), float(z_um[1])),
+            is_reference=bool(entry.attrs.get("is_reference", False)),
             **texts,
         )

@@ -74,6 +74,8 @@ class CaptureHeader:
         ISO 8601, UTC; empty: the time at which the file is created.
     software
         Program and versions; empty: this one's.
+    is_reference
+        Whether this is a capture of the empty field, for use with others.
     """
 
     optics: Optics
@@ -88,6 +90,7 @@ class CaptureHeader:
     sample_z_um: tuple[float, float] | None = None
     start_time: str | None = None
     software: str = ""
+    is_reference: bool = False
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together.

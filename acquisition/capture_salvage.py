@@ -43,7 +43,10 @@ class _PaddedFile(io.FileIO):
         self._length = length
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return super().seek(self._length + offset) if whence == io.SEEK_END else super().seek(offset, whence)
+        try:
+            return super().seek(self._length + offset) if whence == io.SEEK_END else super().seek(offset, whence)
+        except OverflowError as error:  # an address that was made of padding
+            raise OSError(f"address {offset} lies beyond any file") from error
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")
@@ -120,7 +123,10 @@ class OpenCapture:
         if not self.is_cut:
             return True
         if dataset.dtype.kind == "O":
-            return b"\xff" not in b"".join(np.ravel(dataset[()]).tolist())
+            try:
+                return b"\xff" not in b"".join(np.ravel(dataset[()]).tolist())
+            except DAMAGE:
+                return False
         return all(self._has(dataset, place) for place in range(len(dataset) if dataset.ndim else 1))
 
     def has_text(self, text: object) -> bool:

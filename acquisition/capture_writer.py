@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from acquisition.capture_reference import MatchedReference
+
 log = logging.getLogger(__name__)
 
 FSYNC_INTERVAL_S = 0.5
@@ -161,6 +163,21 @@ class CaptureWriter:
         """Store empty-field counts per pattern, (P, H, W) float32, dark not subtracted."""
         self._write_group("entry", {"background": np.asarray(background_pyx, np.float32)})
 
+    def write_reference(self, reference: MatchedReference) -> None:
+        """Store background, and dark frame where none was stored before, of an empty field that was scanned before.
+
+        Raises
+        ------
+        CaptureError
+            The disk is full, or the reference cannot be read; the frames are not touched.
+        """
+        check_space(self.path.parent, reference.background_bytes, "the background")
+        try:
+            reference.store(self._file["entry"])
+            self._store()
+        except OSError as error:
+            raise self._disk_error("write to", error) from error
+
     def write_calibration(self, calibration: Calibration) -> None:
         """Store fitted LED directions and gains."""
         self._write_group("entry/calibration", calibration_parts(calibration))
@@ -235,6 +252,8 @@ class CaptureWriter:
         )
         if header.sample_z_um is not None:
             entry.attrs["sample_z_um"] = np.asarray(header.sample_z_um, np.float64)
+        if header.is_reference:
+            entry.attrs["is_reference"] = True
         entry.create_dataset("status", data=np.array([b"running"], "S16"))
         entry.create_dataset("profile", data=header.profile_toml, dtype=h5py.string_dtype())
         data = entry.create_group("data")

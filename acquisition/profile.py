@@ -80,7 +80,9 @@ class SampleSettings(_Table):
 class SimulationSettings(_Table):
     """A simulated microscope; the errors of a real one are put in on purpose and are not told to the reconstruction."""
 
-    phantom: Literal["cells", "beads", "absorbing"] = Field(default="cells", description="the sample")
+    phantom: Literal["cells", "beads", "absorbing", "none"] = Field(
+        default="cells", description="the sample; none: an empty field"
+    )
     seed: int = Field(default=0, ge=0, description="seed of the sample, the LED gains and the noise")
     dn_max: float = Field(default=0.02, gt=0, le=0.2, description="largest index above the medium")
     image_px: int = Field(default=256, ge=32, le=2048, description="side of the square image, pixels")
@@ -88,6 +90,10 @@ class SimulationSettings(_Table):
     full_well_e: float = Field(default=30000.0, gt=0, description="electrons at which a pixel saturates")
     read_noise_e: float = Field(default=2.0, ge=0, description="read noise, electrons")
     led_gain_sigma: float = Field(default=0.015, ge=0, le=0.5, description="relative spread of the LEDs' brightness")
+    shading: float = Field(
+        default=0.0, ge=0, le=0.9, description="share of the light that the corner turned away from an LED lacks"
+    )
+    dust: int = Field(default=0, ge=0, le=1000, description="specks of dust before the camera")
     board_shift_mm: PairOfFloats = Field(default=(0.0, 0.0), description="[x, y] by which the board is misplaced, mm")
     board_rotation_deg: float = Field(default=0.0, ge=-180, le=180, description="turn of the misplaced board, degrees")
     distance_scale: float = Field(default=1.0, gt=0.5, lt=2, description="true over nominal distance of the board")

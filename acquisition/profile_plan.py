@@ -76,6 +76,13 @@ class PlanSettings(Table):
         default=4, ge=0, le=1000, description="frames without light at the start for each exposure, averaged"
     )
     repeats: int = Field(default=1, ge=1, le=100000, description="how often the patterns are gone through")
+    reference: str | None = Field(
+        default=None, min_length=1,
+        description="capture of the empty field, taken by `fieldscope reference`, beside the profile; left out: none",
+    )  # fmt: skip
+    reference_max_age_h: float = Field(
+        default=24.0, gt=0, le=100000, description="age of the reference from which the operator is warned, hours"
+    )
     order: Literal["spread", "board"] = Field(
         default="spread", description="spread: angles fill evenly from the first frame on; board: as numbered"
     )
@@ -153,7 +160,7 @@ class ExperimentSettings(Table):
 
 def beside_profile(data: dict[str, Any], folder: Path) -> None:
     """Let the files that a profile's text names lie beside the profile, wherever the program was started."""
-    for table, key in (("plan", "file"), ("experiment", "positions")):
+    for table, key in (("plan", "file"), ("plan", "reference"), ("experiment", "positions")):
         keys = data.get(table)
         if isinstance(keys, dict) and isinstance(keys.get(key), str) and keys[key]:
             keys[key] = str(folder / keys[key])

@@ -30,6 +30,7 @@ import numpy as np
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame
 from acquisition.errors import OperatorError
 from acquisition.plan import DARK
+from acquisition.saturation import SaturationWatch
 
 if TYPE_CHECKING:
     import os
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import CaptureStatus
+    from acquisition.capture import CaptureStatus, MatchedReference
     from acquisition.instrument import Instrument
     from acquisition.plan import ExposurePlan
 
@@ -94,6 +95,8 @@ class ScanStatus:
         For the operator: what went wrong and what to do; empty when all is well.
     path
         The finished capture file; None while there is none.
+    notice
+        What the operator should know although the scan goes on: saturated frames so far; empty when all is well.
     """
 
     state: ScanState
@@ -104,6 +107,7 @@ class ScanStatus:
     eta_s: float | None = None
     message: str = ""
     path: Path | None = None
+    notice: str = ""
 
 
 class _Noting:
@@ -141,6 +145,8 @@ class Scan:
         come with pattern -1. What it raises is logged, and the scan goes on.
     on_status
         Called on the scan's thread whenever the status has changed; what it raises is logged.
+    reference
+        The empty field; it gets into the file at the end, when the LEDs are off.
     """
 
     def __init__(
@@ -151,6 +157,7 @@ class Scan:
         header: CaptureHeader,
         on_frame: Callable[[Frame], None] = lambda frame: None,
         on_status: Callable[[ScanStatus], None] = lambda status: None,
+        reference: MatchedReference | None = None,
     ) -> None:
         self._instrument = instrument
         self._plan = plan
@@ -158,6 +165,8 @@ class Scan:
         self._header = header
         self._on_frame = on_frame
         self._on_status = on_status
+        self._reference = reference
+        self._saturation = SaturationWatch()
         self._cancel = threading.Event()
         # Not a daemon: a program that ends in mid scan ends the scan properly, LEDs off.
         self._thread = threading.Thread(target=self._run, name="scan")
@@ -208,6 +217,9 @@ class Scan:
         with _Noting(problems, "The LEDs could not be switched off and may still be on: "):
             self._instrument.leds.off()
         if writer is not None:
+            if self._reference is not None:
+                with _Noting(problems, "The capture has no background: "):
+                    writer.write_reference(self._reference)
             with _Noting(problems):
                 path = writer.finish(_FILE_STATUS[reason])
             if path is None:
@@ -240,6 +252,7 @@ class Scan:
             light = _light(frame.image_yx)
             if pattern != DARK:
                 writer.write_frame(frame)
+                self._saturation.see(frame)
                 if light > brightest:
                     brightest, brightest_pattern = light, pattern
                 self._pass_on(frame)
@@ -327,6 +340,7 @@ class Scan:
             eta_s=eta_s,
             message=message,
             path=path,
+            notice=self._saturation.text,
         )
         try:
             self._on_status(self._status)

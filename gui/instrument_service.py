@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import CaptureHeader, Frame
+    from acquisition.capture import CaptureHeader, Frame, MatchedReference
     from acquisition.instrument import Instrument, LiveView
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
@@ -270,9 +270,14 @@ class InstrumentService(QObject):
         return self._scan is not None
 
     def start_scan(
-        self, plan: ExposurePlan, header: CaptureHeader, path: Path, on_frame: Callable[[Frame], None]
+        self,
+        plan: ExposurePlan,
+        header: CaptureHeader,
+        path: Path,
+        on_frame: Callable[[Frame], None],
+        reference: MatchedReference | None = None,
     ) -> None:
-        """Run a plan into a file.
+        """Run a plan into a file, which gets the empty field of a reference.
 
         `on_frame` is called on the scan's thread with each frame, dark ones included; it must be quick. Answers with
         `frame_stored(pattern)` for each frame and `scan_changed` with the scan's status.
@@ -292,7 +297,7 @@ class InstrumentService(QObject):
             if not self._closing:
                 self.scan_changed.emit(status)
 
-        self._scan = Scan(self.instrument, plan, path, header, on_frame=take, on_status=tell)
+        self._scan = Scan(self.instrument, plan, path, header, on_frame=take, on_status=tell, reference=reference)
         self._scan.start()
 
     def cancel_scan(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from gui import theme
 from gui.pupil_view import PupilView
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from gui.instrument_service import CameraPicture
 
 OLD_AFTER_S = 2.0
+GOAL, STEP_ON, STEP_BACK = 0.7, 20.0, 0.25
+"""Of the camera's range, for the brightest pixels of the live image; and the longest steps on the way there."""
+BRIGHTEST = 0.999
+"""Share of the pixels that are darker than those that count as the brightest: one in a thousand may be hot."""
 LIGHTS = ("Centre LED", "Bright field", "Dark")
 
 
@@ -38,6 +42,7 @@ class LivePanel(QWidget):
         self.setAccessibleName("Camera and LED pattern")
         self._taken_at_s: float | None = None
         self._expected = False
+        self._brightest: float | None = None
         self._build()
         self._clock = QTimer(self)
         self._clock.setInterval(250)
@@ -83,8 +88,14 @@ class LivePanel(QWidget):
         self.light.setToolTip("LEDs that shine during the live image")
         self.light.addItems(LIGHTS)
         self.light.activated.connect(lambda _: self._choose_light())
+        self.auto = QPushButton("Auto")
+        self.auto.setObjectName("auto_exposure")
+        self.auto.setAccessibleName("Find the exposure of the live image")
+        self.auto.setToolTip("Expose so that the brightest pixels of the live image leave head-room")
+        self.auto.clicked.connect(self._expose_better)
         row = QHBoxLayout()
         row.addWidget(self.exposure)
+        row.addWidget(self.auto)
         row.addWidget(self.light, 1)
         self.camera.body.addWidget(self.view, 1)
         self.camera.body.addWidget(self.histogram)
@@ -105,6 +116,7 @@ class LivePanel(QWidget):
     def set_connected(self, connected: bool) -> None:
         """Enable what needs an instrument."""
         self.exposure.setEnabled(connected)
+        self.auto.setEnabled(connected)
         self.light.setEnabled(connected)
         if not connected:
             self._taken_at_s, self._expected = None, False
@@ -141,6 +153,14 @@ class LivePanel(QWidget):
             brightness[distance <= self._objective_na] = 1
         return brightness
 
+    def _expose_better(self) -> None:
+        """Make one step to the goal by the picture shown; each picture is good for one."""
+        if self._brightest is None:
+            return
+        share, self._brightest = self._brightest, None
+        step = STEP_BACK if share >= 1 else min(GOAL / share, STEP_ON)
+        self.exposure.setValue(self.exposure.value() * step)
+
     def _choose_light(self) -> None:
         self.light_chosen.emit(self.chosen_light())
 
@@ -153,6 +173,8 @@ class LivePanel(QWidget):
         if fresh_shape:
             self.box.autoRange(padding=0)
         self.curve.setData(np.arange(len(picture.counts)), np.sqrt(picture.counts))
+        passed = np.cumsum(picture.counts) >= BRIGHTEST * picture.counts.sum()
+        self._brightest = float(np.argmax(passed) + 1) / len(passed)
         top = float(np.flatnonzero(picture.counts).max() + 1) / len(picture.counts)
         if picture.saturated_fraction > 0:
             set_tone(self.figures, f"{100 * picture.saturated_fraction:.2g} % saturated: expose less", "bad")

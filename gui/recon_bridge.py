@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from acquisition.capture import CaptureHeader
+    from acquisition.capture import CaptureHeader, MatchedReference
     from gui.planes import Plane
     from recon.messages import Command, Event, FitSettings, IndexPart
 
@@ -73,7 +73,9 @@ class Process(Protocol):
         """Ask it to end, kill it after `timeout_s`; waits for it, so called on a thread of its own."""
         ...
 
-    def start_live(self, header: CaptureHeader, settings: FitSettings, capture_name: str) -> int:
+    def start_live(
+        self, header: CaptureHeader, settings: FitSettings, capture_name: str, reference: MatchedReference | None
+    ) -> int:
         """Begin a run that gets its frames one by one; returns its number, as the next two do."""
         ...
 
@@ -272,9 +274,11 @@ class ReconBridge(QObject):
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
-    def start_live(self, header: CaptureHeader, settings: FitSettings, capture_name: str) -> int | None:
+    def start_live(
+        self, header: CaptureHeader, settings: FitSettings, capture_name: str, reference: MatchedReference | None = None
+    ) -> int | None:
         """Begin a run that gets frames while they are captured; None where the process is gone."""
-        return self._begin(lambda process: process.start_live(header, settings, capture_name), fitting=True)
+        return self._begin(lambda process: process.start_live(header, settings, capture_name, reference), fitting=True)
 
     def start_stored(self, path: Path, settings: FitSettings) -> int | None:
         """Begin a run on a capture file."""

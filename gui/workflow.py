@@ -16,6 +16,7 @@ from acquisition.errors import OperatorError
 from acquisition.estimate import estimate
 from acquisition.experiment import Experiment
 from acquisition.plan import ExposurePlan, plan_for
+from acquisition.plan_reference import reference_for
 from acquisition.profile import Profile, ProfileError, load_profile
 from acquisition.profile_plan import changed_plan
 from acquisition.scan import FinishReason, ScanState, ScanStatus
@@ -59,6 +60,7 @@ class Workflow(QObject):
         self.plan: ExposurePlan | None = None
         self.capture_path: Path | None = None
         self._live_run: int | None = None
+        self._saturation_told = False
         self._reconstruct_again: Path | None = None
         self._live_wanted = True
         self._scan_time: ScanTime | None = None
@@ -215,9 +217,17 @@ class Workflow(QObject):
         sample = self.panels.acquire.sample.text().strip()
         path = self.folder / capture_name(sample, datetime.now())
         header = self.instrument.capture_header(self.plan, title=sample or path.stem, sample=sample, operator="")
+        self._saturation_told = False
+        try:
+            reference = reference_for(self.instrument.profile.plan, self.plan, header)
+        except OperatorError as error:
+            self.panels.message.tell(error.message, error.remedy)
+            return
+        if reference is not None and reference.notices:
+            self.panels.message.tell(" ".join(reference.notices), error=False)
         self.panels.slices.clear("The first slices appear after some of the frames, and improve with each batch.")
         self.panels.fit.begin("waiting for the first frames")
-        run = self.bridge.start_live(header, self.panels.fit.settings(), path.name)
+        run = self.bridge.start_live(header, self.panels.fit.settings(), path.name, reference)
         self._live_run = run
         self._reconstruct_again = None
 
@@ -226,7 +236,7 @@ class Workflow(QObject):
                 self.bridge.add_frame(run, frame.pattern, frame.image_yx, frame.exposure_ms)
 
         try:
-            self.service.start_scan(self.plan, header, path, hand_over)
+            self.service.start_scan(self.plan, header, path, hand_over, reference)
         except OSError as error:
             self.bridge.cancel()
             self.panels.message.tell(f"{path} cannot be written: {error}", "Choose another folder for the captures.")
@@ -256,6 +266,9 @@ class Workflow(QObject):
     def _scan_changed(self, status: ScanStatus) -> None:
         if not self.service.scanning:
             return
+        if status.notice and (not self._saturation_told or status.state is ScanState.FINISHED):
+            self._saturation_told = True  # now, while something can be done about it; how many in the end
+            self.panels.message.tell(status.notice)
         if status.state is not ScanState.FINISHED:
             self.panels.acquire.show_progress(status.frames_done, status.frames_total, status.eta_s)
             return

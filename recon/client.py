@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from acquisition.capture import CaptureHeader
+    from acquisition.capture import CaptureHeader, MatchedReference
     from recon.messages import Command, Event, FitSettings
 
 log = logging.getLogger(__name__)
@@ -94,10 +94,16 @@ class ReconstructionProcess:
             self._runs += 1
             return self._runs
 
-    def start_live(self, header: CaptureHeader, settings: FitSettings, capture_name: str = "") -> int:
-        """Begin a run whose frames follow; its number."""
+    def start_live(
+        self,
+        header: CaptureHeader,
+        settings: FitSettings,
+        capture_name: str = "",
+        reference: MatchedReference | None = None,
+    ) -> int:
+        """Begin a run whose frames follow, divided by the empty field of a reference; its number."""
         run = self._next_run()
-        self.send(messages.StartLive(run, header, settings, capture_name))
+        self.send(messages.StartLive(run, header, settings, capture_name, reference))
         return run
 
     def add_frame(self, run: int, pattern: int, image_yx: NDArray[np.uint16], exposure_ms: float = 0.0) -> None:

@@ -3,8 +3,15 @@
     I = (counts - dark) / (empty - dark)
 
 `dark` is the mean dark frame, else the camera's offset. `empty` is the same pattern's image of an empty field where
-there is one, else, and in dark field, the image's own mean, which the unscattered light dominates in bright field.
-Frames of the same pattern are averaged.
+there is one, else the image's own mean, which the unscattered light dominates in bright field. Frames of the same
+pattern are averaged. An empty field that a capture holds is exposed as its frames are, pattern by pattern
+(`acquisition.capture_reference`), so exposures need not be known here.
+
+In dark field nothing is seen of an empty field but stray light and what the dark frame, of a shorter exposure, lacks:
+it is subtracted, and the rest divided by its own mean.
+
+Saturated pixels are wrong by an unknown amount. The linear model works on whole images in Fourier space and could not
+leave single pixels out; so a frame with many of them is left out as a whole, and a few are told and kept.
 """
 
 from __future__ import annotations
@@ -20,6 +27,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader
+
+SATURATED_TOLD = 0.001
+"""Share of saturated pixels from which the operator is told."""
+
+SATURATED_MOST = 0.02
+"""Share of saturated pixels from which a frame does more harm than its absence: with dozens of LEDs one can be missed,
+while its flattened brightest parts, those of the strongest contrast, would be fitted as if they were the sample."""
+
+STRAY_MOST = 0.8
+"""Empty field over image, in mean light, up to which that is stray light; beyond it the LED is seen directly after all,
+as one may be that the profile has just outside the aperture."""
 
 HOLD_OUT_EVERY = 9
 HOLD_OUT_FIRST = 4
@@ -88,6 +106,11 @@ class Measurement:
         self.header = header
         self.skipped: list[int] = []
         """Patterns of frames that had no light in them."""
+        self.saturated: dict[int, float] = {}
+        """Largest share of saturated pixels in a pattern's frames, where it is worth telling."""
+        self.overexposed: list[int] = []
+        """Patterns of frames that were left out for it."""
+        self._full_count = 2**header.optics.bit_depth - 1
         self._dark_yx: NDArray[np.floating] | None = dark_yx
         self._dark_frames = 0
         self._background_pyx = background_pyx
@@ -115,13 +138,23 @@ class Measurement:
                 f" {tuple(self.header.image_shape)} with {len(self.header.patterns_pl)} patterns.",
                 "Check the capture file with `fieldscope info`.",
             )
+        saturated = float(np.mean(counts_yx >= self._full_count))
+        if saturated > SATURATED_TOLD:
+            self.saturated[pattern] = max(saturated, self.saturated.get(pattern, 0.0))
+        if saturated > SATURATED_MOST:
+            self.overexposed.append(pattern)
+            return
         dark = self.header.optics.camera_offset if self._dark_yx is None else self._dark_yx
         signal = (counts_yx.astype(np.float32) - dark).astype(np.float32, copy=False)
         level = np.float32(signal.mean())
-        if self._background_pyx is None or self._is_dark_field(pattern):
-            empty = level
-        else:
-            empty = (self._background_pyx[pattern] - dark).astype(np.float32)
+        empty: np.float32 | NDArray[np.float32] = level
+        if self._background_pyx is not None:
+            light = (self._background_pyx[pattern] - dark).astype(np.float32)
+            if not self._is_dark_field(pattern):
+                empty = light
+            elif light.mean() <= STRAY_MOST * level:
+                signal -= light
+                empty = level = np.float32(signal.mean())
         if not np.all(empty > 0):
             self.skipped.append(pattern)
             return

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from acquisition.capture import CaptureHeader
+    from acquisition.capture import CaptureHeader, MatchedReference
 
 ModelName = Literal["auto", "born", "beam", "ssnp"]
 IndexPart = Literal["dn", "kappa"]
@@ -74,12 +74,13 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class StartLive:
-    """Begin a run that gets its frames one by one while they are captured."""
+    """Begin a run that gets its frames one by one while they are captured; `reference`: the empty field, if any."""
 
     run: int
     header: CaptureHeader
     settings: FitSettings
     capture_name: str = ""
+    reference: MatchedReference | None = None
 
 
 @dataclass(frozen=True)

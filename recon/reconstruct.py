@@ -30,7 +30,7 @@ from recon.field_file import program_versions
 from recon.fit import Fit
 from recon.grid import axial_period_um, choose_grid, inner_bounds_um, lateral_period_um
 from recon.illumination import from_rims, held_out_by_profile, nominal, stored
-from recon.measurement import Measurement
+from recon.measurement import SATURATED_MOST, Measurement
 from recon.prepare import depths_um, prepare
 from recon.quality import value_range
 from recon.result import Field, History
@@ -154,8 +154,13 @@ class Reconstruction:
         if pattern < 0:
             self._measurement.add_dark(counts_yx)
         else:
-            before = len(self._measurement.skipped)
+            before, overexposed = len(self._measurement.skipped), len(self._measurement.overexposed)
             self._measurement.add(pattern, counts_yx)
+            if len(self._measurement.overexposed) > overexposed:
+                self._account.notify(
+                    f"A frame of pattern {pattern} is left out: {self._measurement.saturated[pattern]:.1%} of its"
+                    f" pixels are saturated, {SATURATED_MOST:.0%} is the limit. Expose it for a shorter time."
+                )
             if len(self._measurement.skipped) > before:
                 text = f"The frame of pattern {pattern} has no light in it and is left out: check that LED."
                 self._account.notify(text)
@@ -210,6 +215,19 @@ class Reconstruction:
         images = self._measurement.images()
         self._patterns_in_fit, self._frames_in_fit = len(images.pattern_p), images.frames
         if self._complete:
+            saturated = self._measurement.saturated
+            if len(images.pattern_p) == 0 and saturated:
+                raise OperatorError(
+                    f"All frames of the capture are saturated: up to {max(saturated.values()):.0%} of their pixels.",
+                    "Capture again with a shorter exposure; `fieldscope capture --expose auto` finds it.",
+                )
+            kept = {row: share for row, share in saturated.items() if row in images.pattern_p}
+            if kept:
+                worst = max(kept, key=lambda row: kept[row])
+                self._account.notify(
+                    f"{len(kept)} patterns have saturated pixels, most of all pattern {worst}: {kept[worst]:.1%}. The"
+                    " index is less certain where the images are brightest."
+                )
             if len(images.pattern_p) == 0:
                 raise OperatorError(
                     "The capture has no frame with light in it.",

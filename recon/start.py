@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from acquisition.capture import read_capture, read_header
 from recon.account import tell_missing
 from recon.field import no_pulse
@@ -18,7 +20,7 @@ from recon.tiled import TiledReconstruction
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acquisition.capture import CaptureHeader
+    from acquisition.capture import CaptureHeader, MatchedReference
     from recon.messages import Event, FitSettings
     from recon.result import Field
     from recon.tiles import TiledField
@@ -31,18 +33,24 @@ def start_live(
     emit: Callable[[Event], None],
     capture_name: str = "",
     pulse: Callable[[], None] = no_pulse,
+    reference: MatchedReference | None = None,
 ) -> Reconstruction | TiledReconstruction:
     """Begin a run whose frames will be added, in tiles where they are large; parameters as `Reconstruction`.
+
+    `reference` is the empty field. Tiles find it in the file, which has it when the scan ends.
 
     Raises
     ------
     OperatorError
-        The capture or the settings do not allow a reconstruction.
+        The capture or the settings do not allow a reconstruction, or the reference cannot be read.
     """
     side = tile_side(header, settings)
     if side is not None:
         return TiledReconstruction(run, header, settings, emit, side, "", capture_name, pulse)
-    return Reconstruction(run, header, settings, emit, capture_name=capture_name, pulse=pulse)
+    background_pyx = None if reference is None else np.stack(list(reference.backgrounds()))
+    return Reconstruction(
+        run, header, settings, emit, background_pyx=background_pyx, capture_name=capture_name, pulse=pulse
+    )
 
 
 def start_stored(

@@ -188,8 +188,9 @@ class Worker:
             case messages.StartLive():
                 self._begin(command.run)
                 self.reconstruction = start_live(
-                    command.run, command.header, command.settings, self.emit, command.capture_name, self._pulse
-                )
+                    command.run, command.header, command.settings, self.emit, command.capture_name, self._pulse,
+                    command.reference,
+                )  # fmt: skip
                 self.emit(messages.Phase(command.run, "collecting", "waiting for frames"))
             case messages.StartStored():
                 self._begin(command.run)

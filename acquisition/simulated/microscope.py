@@ -3,11 +3,11 @@
 The program drives it as it drives a real one: the board answers on a serial port, the camera is Micro-Manager's
 DemoCamera with its exposure, region of interest and read-out. Only the pixels are replaced, by
 
-    counts = sensor( sum_l  light_l(exposure) * gain_l * image_l )
+    counts = sensor( dust * sum_l  light_l(exposure) * gain_l * shade_l * image_l )
 
 with light_l the mean light of LED l between start and end of this very exposure (so a frame taken too early is as wrong
-as it would be at the bench), gain_l the LED's own brightness error and image_l the phantom in the light of the LED's
-true direction.
+as it would be at the bench), gain_l the LED's own brightness error, image_l the phantom in the light of the LED's
+true direction, and shade_l and dust what makes a real field uneven (`acquisition.simulated.uneven_field`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from acquisition.simulated.optics import AngledImager
 from acquisition.simulated.phantoms import make_phantom, volume_zyx
 from acquisition.simulated.sensor import Sensor
 from acquisition.simulated.transport import EmulatedPort
+from acquisition.simulated.uneven_field import UnevenField
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,6 +97,9 @@ class SimulatedMicroscope:
             full_well_e=settings.full_well_e,
             read_noise_e=settings.read_noise_e,
         )
+        self._field = UnevenField(
+            self.sensor_shape, optics.objective_na, settings.shading, settings.dust, settings.seed
+        )
         self._port = EmulatedPort(self.board)
         # Slicing the phantom takes seconds: it goes on while the camera is opened.
         self._background = ThreadPoolExecutor(1, thread_name_prefix="phantom")
@@ -151,7 +155,9 @@ class SimulatedMicroscope:
         """Counts (H, W) of the whole sensor after so long an exposure in this light."""
         electrons_yx = np.zeros(self.sensor_shape, np.float32)
         for led in np.flatnonzero(light_l > 1e-6):
-            electrons_yx += light_l[led] * self._imager.result().intensity(self.led_na_l2[led])
+            na = self.led_na_l2[led]
+            electrons_yx += light_l[led] * self._field.shade(na) * self._imager.result().intensity(na)
+        electrons_yx *= self._field.dust_yx
         electrons_yx *= np.float32(self._settings.electrons * exposure_s * 1000 / self._profile.plan.exposure_ms)
         return self._sensor.expose(electrons_yx, self._rng)
 

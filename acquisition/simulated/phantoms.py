@@ -400,6 +400,13 @@ def _beads(
     ]
 
 
+def _none(
+    _rng: np.random.Generator, _dn_max: float, _size_um: tuple[float, float], _z_um: tuple[float, float]
+) -> list[Body]:
+    """An empty field."""
+    return []
+
+
 def _absorbing(
     rng: np.random.Generator, dn_max: float, size_um: tuple[float, float], z_um: tuple[float, float]
 ) -> list[Body]:
@@ -411,5 +418,6 @@ PHANTOMS: dict[str, Maker] = {
     "cells": _cells,
     "beads": _beads,
     "absorbing": _absorbing,
+    "none": _none,
 }
 """Makers of phantoms by name."""

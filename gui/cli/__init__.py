@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": instrument.demo,
     "plan": instrument.plan,
     "capture": instrument.capture,
+    "reference": instrument.reference,
     "import": files.import_,
     "check": files.check,
     "recover": files.recover,

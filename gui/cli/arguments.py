@@ -36,6 +36,14 @@ def finite(value: float) -> float:
     return value
 
 
+Expose = Annotated[
+    str | None,
+    typer.Option(
+        "--expose",
+        help="Measure the exposures first: auto (as long as head-room allows) or balanced (each pattern as bright).",
+        metavar="auto|balanced",
+    ),
+]
 Every = Annotated[
     float | None,
     typer.Option("--every", min=0.0, help="Time-lapse: seconds from one time point to the next.", metavar="SECONDS"),

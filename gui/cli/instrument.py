@@ -12,6 +12,7 @@ from gui.cli.arguments import (
     Count,
     Device,
     Every,
+    Expose,
     Json,
     Operator,
     Overwrite,
@@ -97,6 +98,11 @@ def capture(
     every: Every = None,
     count: Count = None,
     positions: Positions = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Empty field (`fieldscope reference`) to divide by; none: no background.", metavar="FILE"),
+    ] = None,
+    expose: Expose = None,
     title: Title = "",
     sample: Sample = "",
     operator: Operator = "",
@@ -110,13 +116,51 @@ def capture(
     Each frame is stored before the next one is exposed: a program that is killed loses none of them, a computer that
     stops those of the last second at most. Ctrl-C ends the scan, keeps its frames and switches the LEDs off.
 
+    --expose measures the exposures on this very sample. --reference stores the empty field with the images, which a
+    reconstruction divides by.
+
     Example: `fieldscope capture --profile my_microscope.toml -o cells.h5 --sample "HeLa, day 2"`
     """
     from gui.commands.plan_options import experiment_changes, plan_changes
     from gui.commands.scan import capture as run
 
     changes = experiment_changes(every, count, positions)
-    say(run(profile, output, plan_changes(entries or ()), changes, title, sample, operator), as_json)
+    of_plan = plan_changes(entries or ()) | ({} if reference is None else {"reference": str(reference)})
+    say(run(profile, output, of_plan, changes, title, sample, operator, expose), as_json)
+
+
+def reference(
+    capture_file: Annotated[
+        Path | None, typer.Argument(help="Capture that gets the background of --apply.", metavar="CAPTURE")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Reference to write: NAME.h5.", metavar="FILE")
+    ] = None,
+    profile: Profile = "simulated",
+    entries: PlanEntries = None,
+    expose: Expose = None,
+    apply: Annotated[
+        Path | None, typer.Option("--apply", help="Put this reference into a capture.", metavar="REFERENCE")
+    ] = None,
+    operator: Operator = "",
+    as_json: Json = False,
+) -> None:
+    """Scan the empty field, to divide by: uneven light and dust vanish from the images.
+
+    Take the sample away, leave focus, medium and all else as they are, and use the plan of the captures to come. Each
+    pattern is exposed 8 times (--plan repeats=N for more), dark frames come first.
+
+    `fieldscope capture --reference empty.h5` puts it into each capture; so does reference = "empty.h5" in the profile's
+    table [plan]. For a capture that is there already, use --apply.
+
+    Example: `fieldscope reference -p my_microscope.toml -o empty.h5`
+
+    Example: `fieldscope reference --apply empty.h5 cells.h5`
+    """
+    from gui.commands.plan_options import plan_changes
+    from gui.commands.reference import choose
+
+    say(choose(profile, output, plan_changes(entries or ()), expose, operator, capture_file, apply), as_json)
 
 
 def simulate_led(

@@ -9,6 +9,7 @@ import numpy as np
 from acquisition.calibrate import PARAMETERS, fit_pose
 from acquisition.capture import Calibration, check_changeable, read_capture, replace_calibration
 from acquisition.errors import OperatorError
+from acquisition.plan_patterns import is_dark_field
 from gui.commands.output_file import check_output
 from gui.commands.progress import ProgressReport
 
@@ -70,12 +71,8 @@ def calibrate(
     led_na_l2 = found.pose.led_na(header.led_position_mm_l3, header.led_na_l2)
     written = not dry_run and (found.trusted or force)
     if written:
-        replace_calibration(
-            path,
-            Calibration(
-                led_na_l2, led_gain(images_pyx, patterns_pl, found), found.pose.objective_na, found.residual, METHOD
-            ),
-        )
+        gain_l = led_gain(images_pyx, patterns_pl, exposures_ms(capture, rows), found)
+        replace_calibration(path, Calibration(led_na_l2, gain_l, found.pose.objective_na, found.residual, METHOD))
     refusal = None
     if not (dry_run or written):
         refusal = OperatorError(
@@ -92,22 +89,34 @@ def mean_images(capture: Capture) -> tuple[NDArray[np.float32], NDArray[np.int64
     if not len(rows):
         raise OperatorError(f"{capture.path} has no frames.", "Capture again.")
     dark = header.optics.camera_offset if capture.dark_yx is None else capture.dark_yx
+    # In dark field the empty field shows nothing to divide by.
+    dark_p = is_dark_field(header.patterns_pl, header.led_na_l2, header.optics.objective_na)
     images_pyx = np.empty((len(rows), *header.image_shape), np.float32)
     for image_yx, row in zip(images_pyx, rows, strict=True):
         image_yx[:] = capture.images_nyx[capture.pattern_n == row].mean(axis=0) - dark
-        if capture.background_pyx is not None:
+        if capture.background_pyx is not None and not dark_p[row]:
             empty_yx = capture.background_pyx[row] - dark
             image_yx *= empty_yx.mean() / np.maximum(empty_yx, 1e-3 * empty_yx.max())
     return images_pyx, rows
 
 
-def led_gain(images_pyx: NDArray[np.float32], patterns_pl: NDArray[np.float32], found: PoseFit) -> NDArray[np.float64]:
+def exposures_ms(capture: Capture, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean exposure of the frames of each of some patterns, (P,)."""
+    return np.array([capture.exposure_ms_n[capture.pattern_n == row].mean() for row in rows], np.float64)
+
+
+def led_gain(
+    images_pyx: NDArray[np.float32],
+    patterns_pl: NDArray[np.float32],
+    exposure_ms_p: NDArray[np.float64],
+    found: PoseFit,
+) -> NDArray[np.float64]:
     """Brightness of each LED (L,), mean 1; NaN where no image of this LED alone is in bright field."""
     gain_l = np.full(patterns_pl.shape[1], np.nan)
-    for image_yx, row_l, dark in zip(images_pyx, patterns_pl, found.dark_p, strict=True):
+    for image_yx, row_l, ms, dark in zip(images_pyx, patterns_pl, exposure_ms_p, found.dark_p, strict=True):
         lit = np.flatnonzero(row_l > 0)
         if len(lit) == 1 and not dark:
-            gain_l[lit] = image_yx.mean() / row_l[lit]
+            gain_l[lit] = image_yx.mean() / (row_l[lit] * ms)
     known = np.isfinite(gain_l)
     return gain_l / gain_l[known].mean() if known.any() else gain_l
 

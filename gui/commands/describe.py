@@ -90,6 +90,7 @@ def _capture(file: Path) -> dict[str, Any]:
         "exposure_ms": sorted(set(capture.exposure_ms_n.tolist())),
         "dark_frame": capture.dark_yx is not None,
         "background": capture.background_pyx is not None,
+        "reference": capture.header.is_reference,
         "calibration": None if capture.calibration is None else capture.calibration.method,
         "truth": None if truth is None else f"dn up to {truth.dn_zyx.max():.4f} on {len(truth.z_um)} planes",
         "field_of_view_um": [round(columns * optics.pixel_um, 2), round(rows * optics.pixel_um, 2)],

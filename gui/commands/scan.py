@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from acquisition.capture import check_free_name, check_space
@@ -11,10 +12,12 @@ from acquisition.errors import OperatorError
 from acquisition.estimate import estimate
 from acquisition.instrument import open_instrument
 from acquisition.plan import plan_for
+from acquisition.plan_reference import check_reference, reference_for
 from acquisition.profile import load_profile
 from acquisition.profile_plan import ExperimentSettings, changed_experiment, changed_plan
 from acquisition.scan import FinishReason, Scan, ScanState
 from gui.commands.end_signals import noted_signals
+from gui.commands.expose import check_way, exposed
 from gui.commands.plan_options import experiment_of
 from gui.commands.progress import ProgressReport
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from acquisition.capture import CaptureHeader, Frame
+    from acquisition.capture import CaptureHeader, Frame, MatchedReference
     from acquisition.instrument import Instrument
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
@@ -73,6 +76,7 @@ def run_scan(
     report: ProgressReport,
     on_frame: Callable[[Frame], None] = lambda frame: None,
     on_wait: Callable[[], None] = lambda: None,
+    reference: MatchedReference | None = None,
 ) -> Path:
     """Scan to the end, in words and figures; Ctrl-C ends the scan properly before it is passed on.
 
@@ -82,6 +86,8 @@ def run_scan(
         Called on the scan's thread with each stored frame.
     on_wait
         Called on this thread every 0.1 s; what it raises cancels the scan.
+    reference
+        The empty field that gets into the file.
 
     Returns
     -------
@@ -94,7 +100,7 @@ def run_scan(
     KeyboardInterrupt
         After the scan was cancelled and the LEDs are off.
     """
-    scan = Scan(instrument, plan, output, header, on_frame=on_frame)
+    scan = Scan(instrument, plan, output, header, on_frame=on_frame, reference=reference)
     with noted_signals(scan.cancel) as signals:
         scan.start()
         try:
@@ -121,11 +127,17 @@ def run_scan(
 
 def _follow(scan: Scan, report: ProgressReport, on_wait: Callable[[], None] = lambda: None) -> None:
     """Tell the progress until the scan has finished."""
+    warned = False
     while scan.status.state is not ScanState.FINISHED:
         _tell(scan.status, report)
+        if scan.status.notice and not warned:
+            warned = True  # now, while something can be done about it; how many in the end
+            report.note(f"BAD  {scan.status.notice}")
         on_wait()
         time.sleep(POLL_S)
     _tell(scan.status, report)
+    if scan.status.notice:
+        report.note(f"BAD  in the end {scan.status.notice}")
 
 
 def _tell(status: ScanStatus, report: ProgressReport) -> None:
@@ -143,6 +155,7 @@ def capture(
     title: str,
     sample: str,
     operator: str,
+    expose: str | None = None,
 ) -> dict[str, Any]:
     """Scan a plan into a capture file, its estimate told before; what happened, for the operator and for --json.
 
@@ -150,10 +163,14 @@ def capture(
     ----------
     plan_changes, experiment_changes
         Keys of the profile's tables [plan] and [experiment] that count in place of what stands there.
+    expose
+        How exposures are found, see `gui.commands.expose`; None: as the plan has them.
     """
     profile = load_profile(profile_name)
     check_free_name(output)
-    changed_plan(profile, plan_changes)  # told before the devices are opened
+    settings = changed_plan(profile, plan_changes)  # told before the devices are opened, as the next two are
+    check_reference(settings)
+    check_way(expose)
     if changed_experiment(profile, experiment_changes) != ExperimentSettings():
         raise OperatorError(
             "Time-lapse, positions and autofocus are planned, but this version scans once.",
@@ -163,13 +180,19 @@ def capture(
     with ProgressReport() as report, opened_instrument(profile, report) as instrument:
         led_na_l2, image_shape = instrument.led_na_l2, instrument.camera.image_shape
         experiment = experiment_of(profile, led_na_l2, plan_changes, experiment_changes)
-        plan, expected = experiment.plan, estimate(experiment, profile, led_na_l2, image_shape)
+        plan = exposed(instrument, experiment.plan, expose, report)
+        expected = estimate(replace(experiment, plan=plan), profile, led_na_l2, image_shape)
         for line in expected.lines():
             report.note(f"     {line}")
-        if expected.file_bytes is not None:
-            check_space(output.parent, expected.file_bytes)
         header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
-        path = run_scan(instrument, plan, output, header, report)
+        reference = reference_for(settings, plan, header)
+        if reference is not None:
+            report.note(f"ok   Background: {settings.reference}, {reference.reference.header.start_time}")
+            for notice in reference.notices:
+                report.note(f"     {notice}")
+        if expected.file_bytes is not None:
+            check_space(output.parent, expected.file_bytes + (reference.background_bytes if reference else 0))
+        path = run_scan(instrument, plan, output, header, report, reference=reference)
     return {
         "capture": str(path),
         "profile": profile.name,
@@ -177,4 +200,5 @@ def capture(
         "frames": int((plan.order_n >= 0).sum()),
         "patterns": len(plan.patterns_pl),
         "exposure_ms": plan.exposures_ms.tolist(),
+        "reference": None if reference is None else str(reference.reference.path),
     }

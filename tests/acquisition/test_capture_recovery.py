@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from acquisition import capture_rebuild
@@ -157,6 +157,7 @@ def whole_within(part: Path, size: int) -> list[int]:
 
 
 @settings(max_examples=60)
+@example(share=0.953125)
 @given(share=st.floats(0.0, 1.0))
 def test_a_cut_loses_no_whole_frame(left: Path, tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
     folder = tmp_path_factory.mktemp("cut")

@@ -61,7 +61,9 @@ class FakeProcess:
         self.calls.append((*call, self.runs))
         return self.runs
 
-    def start_live(self, header: Any, settings: messages.FitSettings, capture_name: str) -> int:
+    def start_live(
+        self, header: Any, settings: messages.FitSettings, capture_name: str, reference: Any = None
+    ) -> int:
         return self._run("start_live", capture_name)
 
     def start_stored(self, path: str, settings: messages.FitSettings) -> int:

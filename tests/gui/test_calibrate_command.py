@@ -144,7 +144,7 @@ def test_a_full_disk_leaves_the_capture(capture, monkeypatch):
     with pytest.raises(CaptureError, match="No space left"):
         replace_calibration(capture, Calibration(BOARD_NA, np.ones(19), 0.65, 0.1, "x"))
     assert capture.read_bytes() == before
-    assert not list(capture.parent.glob("*.calibrating"))
+    assert not list(capture.parent.glob("*.changing"))
 
 
 def test_killed_at_any_moment_the_capture_is_whole(capture):

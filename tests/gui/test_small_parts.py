@@ -4,6 +4,7 @@ import math
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from acquisition.errors import OperatorError
 from acquisition.estimate import duration_text
 from gui.app import check_versions
 from gui.contrast_panel import automatic_levels
+from gui.instrument_service import CameraPicture
+from gui.live_panel import LivePanel
 from gui.picture_channel import LOST_AFTER_S, PictureChannel
 from gui.planes import XY, Plane
 from gui.pupil_view import PupilView
@@ -141,3 +144,30 @@ def test_the_entry_module_loads_neither_qt_nor_torch() -> None:
 
     code = "import gui.app, sys; sys.exit(bool({'PySide6', 'torch', 'pyqtgraph'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_auto_takes_one_step_for_each_picture(qtbot: Any) -> None:
+    panel = LivePanel()
+    qtbot.addWidget(panel)
+    panel.set_instrument(np.zeros((1, 2)), 0.5, (1.0, 1000.0, 10.0))
+    chosen: list[float] = []
+    panel.exposure_chosen.connect(chosen.append)
+
+    def show(bin_of_most: int, bin_of_one: int) -> None:
+        counts = np.zeros(128, np.int64)
+        counts[[bin_of_most, bin_of_one]] += (5000, 1)
+        panel.show_picture(CameraPicture(np.zeros((8, 8), np.uint16), 0.0, counts, 0.0))
+
+    panel.auto.click()
+    assert chosen == []  # nothing has been seen yet
+    show(31, 127)  # a hot pixel does not count
+    panel.auto.click()
+    panel.auto.click()
+    assert chosen == [pytest.approx(10 * 0.7 * 4, abs=0.06)]
+    show(127, 0)
+    panel.auto.click()
+    assert chosen[1] == pytest.approx(chosen[0] / 4, abs=0.06)
+    show(0, 0)
+    panel.auto.click()
+    panel.auto.click()
+    assert chosen[2] == pytest.approx(20 * chosen[1], abs=0.06)

@@ -90,3 +90,53 @@ def test_impossible_choices_are_refused():
         choose_held_out(np.arange(3), (0, 1), 30)
     with pytest.raises(OperatorError, match="0 usable patterns"):
         choose_held_out(np.arange(0), (), 30)
+
+
+def flat_field(level, stray=0.0):
+    """Counts of an empty field, uneven by a factor of three, above a dark level of 100."""
+    return (level * np.linspace(0.5, 1.5, 8) * np.ones((6, 1)) + stray + 100).astype(np.float32)
+
+
+def test_several_leds_at_once_are_divided_by_their_own_empty_field():
+    pairs_pl = np.eye(19, dtype=np.float32)[:9] + np.eye(19, dtype=np.float32)[9:18]
+    header = make_header(SHORT_WAVES, RING_NA, (6, 8), pairs_pl)
+    background = np.stack([flat_field(1000 * (pattern + 1)) for pattern in range(9)])
+    measurement = Measurement(header, background_pyx=background)
+    for pattern in (0, 8):  # exposed otherwise: their levels differ by nine
+        measurement.add(pattern, np.rint((background[pattern] - 100) * PICTURE + 100).astype(np.uint16))
+    assert measurement.images().intensity_pyx == pytest.approx(np.stack([PICTURE, PICTURE]), abs=2e-3)
+
+
+def test_stray_light_is_subtracted_in_dark_field():
+    na_l2 = RING_NA.copy()
+    na_l2[3] *= 0.9 / np.hypot(*na_l2[3])
+    header = make_header(SHORT_WAVES, na_l2, (6, 8))
+    background = np.stack([flat_field(0 if row == 3 else 20000, stray=300 if row == 3 else 0) for row in range(19)])
+    measurement = Measurement(header, background_pyx=background)
+    measurement.add(3, counts(1000, 100 + 300.0))
+    images = measurement.images()
+    assert images.intensity_pyx[0] == pytest.approx(PICTURE, abs=2e-3)
+    assert images.level_p == pytest.approx([1000], abs=1)
+
+
+def test_an_led_that_shines_in_although_it_should_not_loses_no_light():
+    """The board is not where the profile has it: the empty field is as bright as the image, and no stray light."""
+    na_l2 = RING_NA.copy()
+    na_l2[3] *= 0.66 / np.hypot(*na_l2[3])
+    header = make_header(SHORT_WAVES, na_l2, (6, 8))
+    measurement = Measurement(header, background_pyx=np.full((19, 6, 8), 20100, np.float32))
+    measurement.add(3, counts(20000))
+    assert measurement.images().intensity_pyx[0] == pytest.approx(PICTURE, abs=2e-3)
+
+
+def test_a_few_saturated_pixels_are_told_and_many_leave_the_frame_out():
+    measurement = Measurement(make_header(SHORT_WAVES, RING_NA, (20, 20)))
+    image = np.full((20, 20), 3000, np.uint16)
+    image[0, 0] = 65535
+    measurement.add(1, image)
+    image[0] = 65535
+    measurement.add(2, image)
+    assert measurement.images().pattern_p.tolist() == [1]
+    assert measurement.saturated == {1: 1 / 400, 2: 20 / 400}
+    assert measurement.overexposed == [2]
+    assert measurement.skipped == []

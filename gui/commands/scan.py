@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from acquisition.capture import check_free_name, check_space
 from acquisition.errors import OperatorError
-from acquisition.estimate import estimate
+from acquisition.estimate import duration_text, estimate
 from acquisition.instrument import open_instrument
 from acquisition.plan import plan_for
 from acquisition.profile import load_profile
-from acquisition.profile_plan import ExperimentSettings, changed_experiment, changed_plan
+from acquisition.profile_plan import changed_experiment, changed_plan
 from acquisition.scan import FinishReason, Scan, ScanState
 from gui.commands.end_signals import end_signals
 from gui.commands.plan_options import experiment_of
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from acquisition.capture import CaptureHeader, Frame
+    from acquisition.experiment import Experiment
     from acquisition.instrument import Instrument
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
@@ -64,7 +65,7 @@ def plan_of(instrument: Instrument) -> ExposurePlan:
 
 def run_scan(
     instrument: Instrument,
-    plan: ExposurePlan,
+    experiment: Experiment | ExposurePlan,
     output: Path,
     header: CaptureHeader,
     report: ProgressReport,
@@ -91,7 +92,7 @@ def run_scan(
     KeyboardInterrupt
         After the scan was cancelled and the LEDs are off.
     """
-    scan = Scan(instrument, plan, output, header, on_frame=on_frame)
+    scan = Scan(instrument, experiment, output, header, on_frame=on_frame)
     with _cancelled_by_signals(scan) as signals:
         scan.start()
         try:
@@ -140,17 +141,29 @@ def _cancelled_by_signals(scan: Scan) -> Iterator[list[int]]:
 
 def _follow(scan: Scan, report: ProgressReport, on_wait: Callable[[], None] = lambda: None) -> None:
     """Tell the progress until the scan has finished."""
-    while scan.status.state is not ScanState.FINISHED:
-        _tell(scan.status, report)
+    focus = ""
+    while (status := scan.status).state is not ScanState.FINISHED:
+        if status.focus != focus:
+            focus = status.focus
+            report.note(f"{_visit_text(status)}{focus}")
+        _tell(status, report)
         on_wait()
         time.sleep(POLL_S)
     _tell(scan.status, report)
 
 
+def _visit_text(status: ScanStatus) -> str:
+    return f"scan {status.visit} of {status.visits}: " if status.visits > 1 else ""
+
+
 def _tell(status: ScanStatus, report: ProgressReport) -> None:
-    text = f"{status.frames_done} of {status.frames_total} frames stored"
+    text = f"{_visit_text(status)}{status.frames_done} of {status.frames_total} frames stored"
+    if status.state is ScanState.WAITING:
+        text += f", waits {duration_text(status.waiting_s)} for the next time point"
+    elif status.state in (ScanState.MOVING, ScanState.FOCUSING):
+        text += f", {status.state.value}"
     if status.eta_s is not None:
-        text += f", {status.eta_s:.0f} s left"
+        text += f", {duration_text(status.eta_s)} left"
     report.update("scan", status.frames_done, status.frames_total, text)
 
 
@@ -173,12 +186,7 @@ def capture(
     profile = load_profile(profile_name)
     check_free_name(output)
     changed_plan(profile, plan_changes)  # told before the devices are opened
-    if changed_experiment(profile, experiment_changes) != ExperimentSettings():
-        raise OperatorError(
-            "Time-lapse, positions and autofocus are planned, but this version scans once.",
-            "`fieldscope plan` tells what the experiment would take; leave out --every, --count, --positions and the"
-            " table [experiment].",
-        )
+    changed_experiment(profile, experiment_changes)
     with ProgressReport() as report, opened_instrument(profile, report) as instrument:
         led_na_l2, image_shape = instrument.led_na_l2, instrument.camera.image_shape
         experiment = experiment_of(profile, led_na_l2, plan_changes, experiment_changes)
@@ -188,12 +196,21 @@ def capture(
         if expected.file_bytes is not None:
             check_space(output.parent, expected.file_bytes)
         header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
-        path = run_scan(instrument, plan, output, header, report)
+        path = run_scan(instrument, experiment, output, header, report)
     return {
         "capture": str(path),
         "profile": profile.name,
         "plan": plan.name,
-        "frames": int((plan.order_n >= 0).sum()),
+        "frames": expected.frames,
         "patterns": len(plan.patterns_pl),
         "exposure_ms": plan.exposures_ms.tolist(),
+        "visits": [
+            {
+                "time_point": visit.time_point,
+                "position": visit.position,
+                "name": visit.place.name if visit.place else "",
+                "due_s": visit.due_s,
+            }
+            for visit in experiment.visits()
+        ],
     }

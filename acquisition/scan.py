@@ -154,6 +154,11 @@ class Scan:
         """The latest snapshot."""
         return self._status
 
+    @property
+    def paused(self) -> bool:
+        """Whether it holds, or will after the frame in hand."""
+        return self._control.paused
+
     def start(self) -> None:
         """Begin; returns at once."""
         self._thread.start()
@@ -407,7 +412,7 @@ class Scan:
             state=state or before.state,
             reason=reason,
             frames_done=before.frames_done if frames_done is None else frames_done,
-            elapsed_s=self._control.elapsed_s(),
+            elapsed_s=self._control.time_s(),
             eta_s=eta_s,
             message=message,
             path=path,

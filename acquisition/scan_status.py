@@ -43,7 +43,7 @@ class ScanStatus:
     frames_done, frames_total
         Exposures of all visits, dark frames included.
     elapsed_s, eta_s
-        Since the start; `eta_s` is None before the first frame and after the last.
+        Since the start, without pauses; `eta_s` is None before the first frame and after the last.
     visit, visits
         Number of the visit under way, from 1 on, 0 before the first; and how many there are.
     time_point, position

@@ -183,6 +183,11 @@ def capture(
     plan_changes, experiment_changes
         Keys of the profile's tables [plan] and [experiment] that count in place of what stands there.
     """
+    began_s: dict[tuple[int, int], float] = {}
+
+    def note_begin(frame: Frame) -> None:
+        began_s.setdefault((frame.time_point, frame.position), frame.host_time_s)
+
     profile = load_profile(profile_name)
     check_free_name(output)
     changed_plan(profile, plan_changes)  # told before the devices are opened
@@ -196,7 +201,7 @@ def capture(
         if expected.file_bytes is not None:
             check_space(output.parent, expected.file_bytes)
         header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
-        path = run_scan(instrument, experiment, output, header, report)
+        path = run_scan(instrument, experiment, output, header, report, note_begin)
     return {
         "capture": str(path),
         "profile": profile.name,
@@ -210,7 +215,14 @@ def capture(
                 "position": visit.position,
                 "name": visit.place.name if visit.place else "",
                 "due_s": visit.due_s,
+                "began_s": began_s[visit.time_point, visit.position],
             }
             for visit in experiment.visits()
         ],
     }
+
+
+def readable(result: dict[str, Any]) -> dict[str, Any]:
+    """Say of the visits only how many they are: for people, not for --json."""
+    count = len(result["visits"])
+    return {**result, "visits": f"{count} scans, see --json" if count > 1 else ""}

@@ -48,7 +48,9 @@ ACTIONS = (
     ActionSpec(
         "start_scan", "Start acquisition", "&Acquire", "F5", "Run the exposure plan and reconstruct as the frames come"
     ),
-    ActionSpec("pause_scan", "Pause or resume acquisition", "&Acquire", "F6", "Hold with the LEDs off, and go on later"),
+    ActionSpec(
+        "pause_scan", "Pause or resume acquisition", "&Acquire", "F6", "Hold with the LEDs off, and go on later"
+    ),
     ActionSpec(
         "cancel_scan", "Cancel acquisition", "&Acquire", "Shift+F5", "Stop the scan; the frames taken stay on disk"
     ),

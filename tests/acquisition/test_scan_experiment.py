@@ -1,4 +1,4 @@
-"""Experiments through the real drivers: positions, time points, waits, pauses, and what is kept when one of them ends."""
+"""Experiments through the real drivers: positions, time points, waits, pauses, and what is kept when one ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def run(
 
 
 def steered(
-    instrument: Instrument, experiment: Experiment, path: Path, steer: Callable[[Scan, ScanStatus], None],
+    instrument: Instrument,
+    experiment: Experiment,
+    path: Path,
+    steer: Callable[[Scan, ScanStatus], None],
     on_hold: Callable[[Scan], None] = lambda scan: None,
 ) -> tuple[ScanStatus, list[ScanStatus]]:
     """Run on a clock that only goes when it is waited for; `on_hold` is called when the scan is paused."""

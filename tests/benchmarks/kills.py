@@ -75,19 +75,19 @@ def scan(path: Path) -> None:
     def tell(status: ScanStatus) -> None:
         if status.state.value != states[-1]:
             states.append(status.state.value)
-            print("state", states[-1], flush=True)  # noqa: T201
+            print("state", states[-1], flush=True)
 
     def tell_frame(frame: Frame) -> None:
         if frame.pattern >= 0:
             pixels = zlib.crc32(frame.image_yx.tobytes())
-            print("frame", frame.time_point, frame.position, frame.pattern, pixels, flush=True)  # noqa: T201
+            print("frame", frame.time_point, frame.position, frame.pattern, pixels, flush=True)
 
     states = [""]
     instrument = open_instrument(parse_profile(SMALL, "small.toml"))
     plan = plan_for(instrument.profile, instrument.led_na_l2)
     places = (Position("A", 0, 0, 0), Position("B", 3.25, 0, 1))
     experiment = Experiment(plan, TimeLapse(0.5, 1000), places)
-    print(READY, file=sys.stderr, flush=True)  # noqa: T201
+    print(READY, file=sys.stderr, flush=True)
     Scan(instrument, experiment, path, instrument.capture_header(plan), tell_frame, tell).start()
 
 
@@ -179,7 +179,7 @@ def main() -> None:
     if options.scan:
         scan(options.scan)
         return
-    print(summary(kills(options.kills, options.longest_s, options.seed)))  # noqa: T201
+    print(summary(kills(options.kills, options.longest_s, options.seed)))
 
 
 if __name__ == "__main__":

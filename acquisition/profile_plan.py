@@ -146,7 +146,8 @@ class AutofocusSettings(Table):
     def model_post_init(self, context: Any) -> None:
         """Refuse a stack without steps."""
         if self.method == "stack" and self.step_um is None:
-            raise broken_rule("a table with step_um, as method is stack", 'add step_um, or choose method = "refocus"')
+            remedy = 'add step_um, or choose method = "refocus"'
+            raise broken_rule("a value: this key is needed, as method is stack", remedy, "step_um")
 
     @property
     def offsets_um(self) -> NDArray[np.float64]:

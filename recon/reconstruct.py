@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from acquisition.capture import read_capture, read_header, sha256_of
+from acquisition.capture import read_header, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
 from recon.field import no_pulse
@@ -34,6 +34,7 @@ from recon.measurement import Measurement
 from recon.prepare import depths_um, prepare
 from recon.quality import value_range
 from recon.result import Field, History
+from recon.visit import choose_visit, read_visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -387,10 +388,14 @@ def start_stored(
     from recon.tiled import TiledReconstruction
 
     header = read_header(capture_path)
+    (time_point, position), told = choose_visit(capture_path, settings)
+    settings = replace(settings, time_point=time_point, position=position)
+    if told:
+        emit(messages.Notice(run, told))
     side = tile_side(header, settings)
     if side is not None:
         return TiledReconstruction(run, header, settings, emit, side, capture_path, pulse=pulse)
-    capture = read_capture(capture_path)
+    capture = read_visit(capture_path, settings)
     tell_missing(run, capture, emit)
     run_of_file = Reconstruction(
         run,

@@ -20,6 +20,7 @@ Where there is a z drive, what was found is corrected and measured again, which 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ import numpy as np
 
 from acquisition.errors import OperatorError
 from acquisition.header import optics_of
+from acquisition.micromanager import MicroManagerError
 from acquisition.stage import place_in_words
 
 if TYPE_CHECKING:
@@ -113,6 +115,11 @@ def search(instrument: Instrument, settings: AutofocusSettings, exposure_ms: flo
     way = _search_stack if settings.method == "stack" else _search_by_refocus
     try:
         return way(instrument, settings, exposure_ms, expose)
+    except MicroManagerError:  # what the z drive does not do is told, also where it cannot even go back
+        if before_um is not None:
+            with suppress(MicroManagerError):
+                stages.move_z_um(before_um)
+        raise
     except BaseException:
         if before_um is not None:
             stages.move_z_um(before_um)

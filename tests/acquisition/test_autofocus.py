@@ -214,6 +214,18 @@ def test_cancel_during_the_search_goes_back(instrument: Instrument, tmp_path: Pa
     assert instrument.stages.z_um() == pytest.approx(1.5)
 
 
+def test_a_z_drive_at_its_limit_ends_the_scan_as_failed_and_goes_back(
+    instrument: Instrument, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrument.stages.move_z_um(1.0)
+    limited = instrument.profile.stage.model_copy(update={"z_limits_um": (-20.0, 4.0)})
+    monkeypatch.setattr(instrument.stages, "_settings", limited)
+    status = scan(instrument, Experiment(few_leds(instrument), autofocus=STACK), tmp_path / "a.h5")
+    assert status.reason is FinishReason.FAILED
+    assert "outside -20 to 4 um" in status.message
+    assert instrument.stages.z_um() == pytest.approx(1.0)
+
+
 def test_without_a_z_drive_the_defocus_is_told(
     instrument: Instrument, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -25,7 +26,10 @@ Window = tuple[slice, slice]
 
 
 def read_capture(
-    path: str | os.PathLike[str], window: Window | None = None, patterns: Collection[int] | None = None
+    path: str | os.PathLike[str],
+    window: Window | None = None,
+    patterns: Collection[int] | None = None,
+    visit: tuple[int, int] | None = None,
 ) -> Capture:
     """Read a capture into memory, also one that is running, was aborted, or is a `.part` left by a killed program.
 
@@ -37,6 +41,8 @@ def read_capture(
         Read this part of all images alone, as if the camera had seen no more; the rest never comes into memory.
     patterns
         Read frames of these rows of the patterns alone.
+    visit
+        Read frames of this time point and position alone.
 
     Raises
     ------
@@ -60,8 +66,13 @@ def read_capture(
         if data["images"].dtype != np.uint16:
             raise reader.error(f"entry/data/images is {data['images'].dtype}, not uint16")
         chosen: slice | NDArray[np.intp] = slice(frames)
-        if patterns is not None:
-            chosen = np.flatnonzero(np.isin(pattern_n, list(patterns)))
+        if patterns is not None or visit is not None:
+            wanted_n = np.ones(frames, np.bool_) if patterns is None else np.isin(pattern_n, list(patterns))
+            if visit is not None:
+                wanted_n &= (per_frame["time_point_n"] == visit[0]) & (per_frame["position_n"] == visit[1])
+            chosen = np.flatnonzero(wanted_n)
+            if len(chosen) and chosen[-1] - chosen[0] + 1 == len(chosen):  # far quicker to read than one by one
+                chosen = slice(int(chosen[0]), int(chosen[-1]) + 1)
             per_frame = {name: values[chosen] for name, values in per_frame.items()}
         status = reader.get("entry/status")[0].decode()
         if status not in get_args(CaptureStatus):
@@ -85,6 +96,21 @@ def read_capture(
             frames_planned=_known(reader, "entry", "frames_planned"),
             **per_frame,
         )
+
+
+def read_visits(path: str | os.PathLike[str]) -> dict[tuple[int, int], int]:
+    """Count the frames of each time point and position, in the order in which they were visited.
+
+    Raises
+    ------
+    CaptureError
+        As `read_capture`.
+    """
+    with Reader(path) as reader:
+        time_point, position = (reader.get(f"entry/data/{name}") for name in ("time_point", "position"))
+        frames = min(len(reader.get(f"entry/data/{name}")) for name in FRAME_DATA)
+        visits = zip(time_point[:frames].tolist(), position[:frames].tolist(), strict=True)
+        return dict(Counter(visits))
 
 
 def read_header(path: str | os.PathLike[str]) -> CaptureHeader:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
+_END_OF_FILE_AT = 40
+"""Byte of the end-of-file address in a superblock of version 0, which ``libver="earliest"`` writes."""
+
+
 class DiskFile(io.FileIO):
     """A new file, unbuffered, for `h5py.File`, that never tells HDF5 of a full or failing disk.
 
@@ -50,6 +54,18 @@ class DiskFile(io.FileIO):
         except OSError as error:
             self.error = error
         return self.tell() if size is None else size
+
+    def announce(self, size: int) -> None:
+        """Make the file at least so long, and say so in its superblock; to be called before HDF5 flushes.
+
+        HDF5 writes the superblock last. A program killed just before it would leave metadata behind the end that the
+        superblock tells, and such a file does not open: all its frames would be lost. Telling the end first harms
+        nothing, as what lies there is reached only through what the flush writes.
+        """
+        if self.seek(0, os.SEEK_END) < size:
+            self.truncate(size)
+        self.seek(_END_OF_FILE_AT)
+        self.write(size.to_bytes(8, "little"))
 
     def raise_error(self) -> None:
         """Raise the first failure, if there was one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, Strict, ValidationError, ValidationInfo, field_validator
 
 from acquisition.errors import OperatorError
@@ -17,6 +18,8 @@ from acquisition.profile_table import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from acquisition.profile import Profile
 
@@ -32,6 +35,9 @@ KEYS_OF_KIND: dict[PlanKind, tuple[str, ...]] = {
     "list": ("file",),
 }
 """What a kind reads beside the keys that all kinds have; the kind ``ring`` of older profiles is ``annular``."""
+
+
+_REFOCUS_FRAMES = 8
 
 
 class SettingsError(OperatorError):
@@ -124,23 +130,43 @@ class PlanSettings(Table):
 
 
 class AutofocusSettings(Table):
-    """The search for the focus before a scan: frames at several heights, the sharpest one wins."""
+    """The search for the focus before a scan."""
 
+    method: Literal["stack", "refocus"] = Field(
+        default="stack",
+        description="stack: the z drive goes through the range, the sharpest frame wins; refocus: the shift between"
+        " images in opposite light tells the height, and the z drive, where there is one, corrects it",
+    )
     range_um: float = Field(gt=0, le=1000, description="distance searched, half of it to each side of the focus, um")
-    step_um: float = Field(gt=0, description="distance of two frames of the search, um; at most half of range_um")
+    step_um: float | None = Field(
+        default=None, gt=0, description="distance of two frames of a stack, um; at most half of range_um"
+    )
     every: int = Field(default=1, ge=1, description="search at every n-th time point, at each position")
 
     @field_validator("step_um")
     @classmethod
-    def _several_steps(cls, step_um: float, info: ValidationInfo) -> float:
-        if step_um > info.data.get("range_um", 2 * step_um) / 2:
+    def _several_steps(cls, step_um: float | None, info: ValidationInfo) -> float | None:
+        if step_um is not None and step_um > info.data.get("range_um", 2 * step_um) / 2:
             raise broken_rule(f"at most half of range_um ({info.data['range_um'] / 2:g})")
         return step_um
 
+    def model_post_init(self, context: Any) -> None:
+        """Refuse a stack without steps."""
+        if self.method == "stack" and self.step_um is None:
+            remedy = 'add step_um, or choose method = "refocus"'
+            raise broken_rule("a value: this key is needed, as method is stack", remedy, "step_um")
+
+    @property
+    def offsets_um(self) -> NDArray[np.float64]:
+        """Heights (K,) of the frames of a stack, about its middle."""
+        assert self.step_um is not None, "a stack has steps"
+        count = int(self.range_um / self.step_um + 1e-9) + 1
+        return np.linspace(-0.5, 0.5, count) * (count - 1) * self.step_um
+
     @property
     def frames(self) -> int:
-        """Number of frames of one search."""
-        return int(self.range_um / self.step_um + 1e-9) + 1
+        """Number of frames of one search; of a refocus, with one correction."""
+        return len(self.offsets_um) if self.method == "stack" else _REFOCUS_FRAMES
 
 
 class ExperimentSettings(Table):
@@ -154,7 +180,7 @@ class ExperimentSettings(Table):
         default=None, min_length=1, description="CSV file with the columns name, x_um, y_um, z_um, beside the profile"
     )
     autofocus: AutofocusSettings | None = Field(
-        default=None, description="table with range_um, step_um and every; left out: no search for the focus"
+        default=None, description="table with method, range_um, step_um and every; left out: no search for the focus"
     )
 
 

@@ -1,19 +1,28 @@
-"""A scan: LED, settle, expose, read, write, next. On a thread of its own, from the plan to the finished file.
+"""A scan: LED, settle, expose, read, write, next. On a thread of its own, from an experiment to the finished file.
 
-    idle --start--> preparing --> running --> finishing --> finished (complete | cancelled | failed)
-                        |            |            ^
-                        +-- error ---+-- cancel --+
+    idle --start--> preparing --> [moving] --> [waiting] --> [focusing] --> running --> finishing --> finished
+                                     ^                                         |    (complete | cancelled | failed)
+                                     +--------------- next visit --------------+
+    waiting, focusing, running --pause--> paused --resume--> where it was
+    any of them --cancel, error--> finishing
 
-* preparing: wait for the live view to hand over, create the file.
+* preparing: wait for the live view to hand over, see that the stages can do it, create the file.
+* moving: the stages go to the visit's position, if it has one.
+* waiting: LEDs off, until the visit's time point is due. It may be so already; then there is no such state.
+* focusing: the search for the focus, if the visit asks for it; late, so that it has not drifted away again. A search
+  that finds nothing is told and leaves z where it was: one bad image must not end a night's time-lapse.
 * running: frame by frame. A frame is on disk before anybody is told of it, so killing the program loses nothing.
+* paused: after the frame in hand, LEDs off; the clock of the time-lapse stands still.
 * finishing: LEDs off, whatever has happened; the file gets its status.
-* finished: `complete` only when every frame of the plan is in the file.
+* finished: `complete` only when every frame of every visit is in the file. Cancelled or failed, at whichever visit, the
+  file keeps all that was stored.
 
 LED and frame are matched by count and by the board's own confirmation. A board that confirms before it switches would
 shift every angle by one: so a plan with dark frames ends with one more, after the brightest pattern, which must be dark
 again (it is not stored).
 
-Dark frames belong to an exposure. The file has room for the mean of one kind: that of the plan's main exposure.
+Dark frames belong to an exposure. The file has room for the mean of one kind: that of the plan's main exposure. They
+are taken once, in the first visit.
 """
 
 from __future__ import annotations
@@ -21,16 +30,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acquisition.autofocus import AutofocusError, search
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame
 from acquisition.errors import OperatorError
+from acquisition.experiment import Experiment
 from acquisition.plan import DARK
 from acquisition.saturation import SaturationWatch
+from acquisition.scan_control import ScanControl
+from acquisition.scan_status import FinishReason, ScanState, ScanStatus
+from acquisition.travel import Travel
 
 if TYPE_CHECKING:
     import os
@@ -41,31 +54,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureStatus, MatchedReference
+    from acquisition.experiment import Visit
     from acquisition.instrument import Instrument
     from acquisition.plan import ExposurePlan
+
+__all__ = ["FinishReason", "Scan", "ScanError", "ScanState", "ScanStatus"]
 
 _log = logging.getLogger(__name__)
 
 _LAST_FRAME_LIMIT = 0.1
 """Light of the closing dark frame over that of the brightest lit one, above which LEDs and frames are out of step."""
-
-
-class ScanState(Enum):
-    """Where a scan stands."""
-
-    IDLE = "idle"
-    PREPARING = "preparing"
-    RUNNING = "running"
-    FINISHING = "finishing"
-    FINISHED = "finished"
-
-
-class FinishReason(Enum):
-    """How a scan ended."""
-
-    COMPLETE = "complete"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
 
 
 _FILE_STATUS: dict[FinishReason, CaptureStatus] = {
@@ -79,35 +77,8 @@ class ScanError(OperatorError):
     """The frames are not what the plan says."""
 
 
-@dataclass(frozen=True)
-class ScanStatus:
-    """A scan at one moment.
-
-    Attributes
-    ----------
-    state, reason
-        `reason` is None until the scan is finished.
-    frames_done, frames_total
-        Exposures, dark frames included.
-    elapsed_s, eta_s
-        Since the start; `eta_s` is None before the first frame and after the last.
-    message
-        For the operator: what went wrong and what to do; empty when all is well.
-    path
-        The finished capture file; None while there is none.
-    notice
-        What the operator should know although the scan goes on: saturated frames so far; empty when all is well.
-    """
-
-    state: ScanState
-    reason: FinishReason | None
-    frames_done: int
-    frames_total: int
-    elapsed_s: float = 0.0
-    eta_s: float | None = None
-    message: str = ""
-    path: Path | None = None
-    notice: str = ""
+class _CancelledError(Exception):
+    """The scan was cancelled in the middle of a search for the focus."""
 
 
 class _Noting:
@@ -132,47 +103,56 @@ class _Noting:
 
 
 class Scan:
-    """One run of a plan into one file.
+    """One run of an experiment into one file.
 
     Parameters
     ----------
     instrument
         Open; the scan has it alone from `preparing` to `finished`.
-    plan, path, header
-        What to expose, where to, and what to write about it (`Instrument.capture_header`).
+    experiment, path, header
+        What to expose and when and where (a bare plan: once, here), the file, and what to write about it
+        (`Instrument.capture_header`).
     on_frame
         Called on the scan's thread with each frame once it is stored; the dark frames that the file gets the mean of
         come with pattern -1. What it raises is logged, and the scan goes on.
     on_status
-        Called on the scan's thread whenever the status has changed; what it raises is logged.
+        Called on the scan's thread whenever the status has changed, and every second of a wait; what it raises is
+        logged.
     reference
         The empty field; it gets into the file at the end, when the LEDs are off.
+    control
+        Pause, cancel and clock; another one than usual is for tests.
     """
 
     def __init__(
         self,
         instrument: Instrument,
-        plan: ExposurePlan,
+        experiment: Experiment | ExposurePlan,
         path: str | os.PathLike[str],
         header: CaptureHeader,
         on_frame: Callable[[Frame], None] = lambda frame: None,
         on_status: Callable[[ScanStatus], None] = lambda status: None,
         reference: MatchedReference | None = None,
+        control: ScanControl | None = None,
     ) -> None:
         self._instrument = instrument
-        self._plan = plan
+        self._experiment = experiment if isinstance(experiment, Experiment) else Experiment(experiment)
         self._path = path
         self._header = header
         self._on_frame = on_frame
         self._on_status = on_status
         self._reference = reference
         self._saturation = SaturationWatch()
-        self._cancel = threading.Event()
+        self._control = control or ScanControl()
         # Not a daemon: a program that ends in mid scan ends the scan properly, LEDs off.
         self._thread = threading.Thread(target=self._run, name="scan")
-        self._status = ScanStatus(ScanState.IDLE, None, 0, plan.frame_count)
-        self._started = 0.0
+        plan, visits = self._experiment.plan, self._experiment.scan_count
+        self._lit_per_visit = plan.frame_count - plan.dark_count
+        frames = plan.dark_count + visits * self._lit_per_visit
+        self._status = ScanStatus(ScanState.IDLE, None, 0, frames, visits=visits)
+        self._exposing_s = 0.0  # of the frames done, for the estimate of those left
         self._exposure_ms: float | None = None  # as set last by this scan; None: not yet
+        self._exposed_at_s = 0.0
         self._full_count = 2**header.optics.bit_depth - 1
 
     @property
@@ -180,13 +160,26 @@ class Scan:
         """The latest snapshot."""
         return self._status
 
+    @property
+    def paused(self) -> bool:
+        """Whether it holds, or will after the frame in hand."""
+        return self._control.paused
+
     def start(self) -> None:
         """Begin; returns at once."""
         self._thread.start()
 
     def cancel(self) -> None:
         """Stop after the frame in hand; the file keeps what it has. Returns at once."""
-        self._cancel.set()
+        self._control.cancel()
+
+    def pause(self) -> None:
+        """Hold after the frame in hand, LEDs off, until `resume`; the time-lapse's clock stops now. Returns at once."""
+        self._control.pause()
+
+    def resume(self) -> None:
+        """Go on where `pause` held; nothing happens without a pause. Returns at once."""
+        self._control.resume()
 
     def wait(self, timeout_s: float | None = None) -> ScanStatus:
         """Wait for the end, at most `timeout_s`, and return the status."""
@@ -194,7 +187,7 @@ class Scan:
         return self._status
 
     def _run(self) -> None:
-        self._started = time.perf_counter()
+        self._control.begin()
         reason, path, problems = FinishReason.FAILED, None, list[str]()
         with _Noting(problems), self._instrument.turns.scan():
             reason, path = self._scan(problems)
@@ -209,10 +202,12 @@ class Scan:
         reason = FinishReason.FAILED
         self._report(state=ScanState.PREPARING)
         with _Noting(problems):
-            self._prepare()
-            lit = int((self._plan.order_n != DARK).sum())
-            writer = CaptureWriter(self._path, self._header, frames_planned=lit)
-            reason = self._expose_all(writer)
+            travel = self._prepare()
+            expected = self._lit_per_visit * self._experiment.scan_count
+            writer = CaptureWriter(self._path, self._header, frames_planned=expected)
+            if (truth := self._instrument.truth) is not None:
+                writer.write_truth(truth)
+            reason = self._visit_all(travel, writer)
         self._report(state=ScanState.FINISHING)
         with _Noting(problems, "The LEDs could not be switched off and may still be on: "):
             self._instrument.leds.off()
@@ -226,7 +221,7 @@ class Scan:
                 reason = FinishReason.FAILED
         return reason, path
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> Travel:
         camera = self._instrument.camera
         if camera.image_shape != self._header.image_shape:
             raise ScanError(
@@ -234,21 +229,92 @@ class Scan:
                 "Start the scan again.",
             )
 
-    def _expose_all(self, writer: CaptureWriter) -> FinishReason:
-        """Take and store every frame, until done or cancelled."""
-        truth = self._instrument.truth
-        if truth is not None:
-            writer.write_truth(truth)
-        self._report(state=ScanState.RUNNING)
-        plan, exposures_ms = self._plan, self._plan.exposure_ms_n.tolist()
+        return Travel(self._instrument.stages, self._experiment)
+
+    def _visit_all(self, travel: Travel, writer: CaptureWriter) -> FinishReason:
+        """Make every scan of the experiment, until done or cancelled."""
+        for number, visit in enumerate(self._experiment.visits(), 1):
+            self._report(visit=number, time_point=visit.time_point, position=visit.position)
+            if not self._may_go_on():
+                return FinishReason.CANCELLED
+            if visit.place is not None:
+                self._report(state=ScanState.MOVING)
+                self._instrument.leds.off()
+                travel.go_to(visit)
+            if not self._wait_until_due(visit):
+                return FinishReason.CANCELLED
+            if visit.focus:
+                try:
+                    self._focus(visit, travel)
+                except _CancelledError:
+                    return FinishReason.CANCELLED
+            self._report(state=ScanState.RUNNING)
+            if self._expose_all(visit, writer) is FinishReason.CANCELLED:
+                return FinishReason.CANCELLED
+        expected = self._lit_per_visit * self._experiment.scan_count
+        if writer.frames_written != expected:
+            raise ScanError(f"{writer.frames_written} of {expected} frames were stored.", "Scan again.")
+        return FinishReason.COMPLETE
+
+    def _may_go_on(self) -> bool:
+        """Hold while paused, LEDs off; False once cancelled. To be asked between frames, LEDs as they may be."""
+        if self._control.paused:
+            before = self._status.state
+            self._instrument.leds.off()
+            self._report(state=ScanState.PAUSED)
+            self._control.wait_while_paused()
+            self._report(state=before)
+        return not self._control.cancelled
+
+    def _wait_until_due(self, visit: Visit) -> bool:
+        """Wait in the dark for the visit's time point; False when cancelled before it has come."""
+
+        def tell(left_s: float) -> None:
+            if self._status.state is not ScanState.WAITING:
+                self._instrument.leds.off()
+            self._report(state=ScanState.WAITING, waiting_s=left_s, eta_s=self._eta_s())
+
+        while not self._control.wait_until(visit.due_s, tell):
+            if not self._may_go_on():
+                return False
+        return True
+
+    def _focus(self, visit: Visit, travel: Travel) -> None:
+        """Search the focus; where there is none to be found, say so and stay."""
+        settings = self._experiment.autofocus
+        assert settings is not None, "only an experiment with autofocus asks for it"
+
+        def expose(pattern_l: NDArray[np.float32], exposure_ms: float) -> NDArray[np.uint16]:
+            if not self._may_go_on():
+                raise _CancelledError
+            return self._take(pattern_l, exposure_ms)
+
+        self._report(state=ScanState.FOCUSING)
+        try:
+            found = search(self._instrument, settings, self._experiment.plan.main_exposure_ms, expose)
+        except AutofocusError as error:
+            focus = f"focus not found, z is left as it was: {error}"
+            _log.warning("time point %d, position %d: %s", visit.time_point, visit.position, focus)
+        else:
+            focus = str(found)
+            _log.info("time point %d, position %d: %s", visit.time_point, visit.position, focus)
+            if found.z_um is not None:
+                travel.note_focus(visit, found.z_um)
+        self._report(focus=focus)
+
+    def _expose_all(self, visit: Visit, writer: CaptureWriter) -> FinishReason:
+        """Take and store every frame of one visit, until done or cancelled."""
+        plan = self._experiment.plan_of(visit)
+        exposures_ms, first = plan.exposure_ms_n.tolist(), self._status.frames_done
         dark_total = np.zeros(self._header.image_shape, np.float32)
         darks_left = per_exposure = plan.dark_count // len(plan.exposures_ms)
         dark_light: dict[float, float] = {}
         brightest, brightest_pattern = 0.0, DARK
-        for index, (pattern, exposure_ms) in enumerate(zip(plan.order_n.tolist(), exposures_ms, strict=True)):
-            if self._cancel.is_set():
+        for index, (pattern, exposure_ms) in enumerate(zip(plan.order_n.tolist(), exposures_ms, strict=True), first):
+            if not self._may_go_on():
                 return FinishReason.CANCELLED
-            frame = self._expose(index, pattern, exposure_ms)
+            began_s = time.perf_counter()
+            frame = self._expose(visit, index, pattern, exposure_ms)
             light = _light(frame.image_yx)
             if pattern != DARK:
                 writer.write_frame(frame)
@@ -264,44 +330,50 @@ class Scan:
                     if darks_left == 0:
                         writer.write_dark(dark_total / np.float32(per_exposure), frame.exposure_ms, per_exposure)
                     self._pass_on(frame)
+            self._exposing_s += time.perf_counter() - began_s
             self._tell_progress(index + 1)
         if dark_light and brightest_pattern != DARK:
             self._check_step(dark_light, brightest, brightest_pattern)
-        expected = plan.frame_count - plan.dark_count
-        if writer.frames_written != expected:
-            raise ScanError(f"{writer.frames_written} of {expected} frames were stored.", "Scan again.")
         return FinishReason.COMPLETE
 
-    def _expose(self, index: int, pattern: int, exposure_ms: float) -> Frame:
-        instrument, plan = self._instrument, self._plan
-        if exposure_ms != self._exposure_ms:  # asking the camera for what it has costs time as well
-            instrument.camera.set_exposure_ms(exposure_ms)
-            self._exposure_ms = exposure_ms
-        if pattern == DARK:
-            instrument.leds.off()
-        else:
-            instrument.leds.show(plan.patterns_pl[pattern])
-        time.sleep(plan.settle_ms / 1000)
-        host_time_s = time.perf_counter() - self._started
-        image_yx = instrument.camera.snap()
+    def _expose(self, visit: Visit, index: int, pattern: int, exposure_ms: float) -> Frame:
+        pattern_l = None if pattern == DARK else self._experiment.plan.patterns_pl[pattern]
+        image_yx = self._take(pattern_l, exposure_ms)
         return Frame(
             index=index,
             pattern=pattern,
             image_yx=image_yx,
-            exposure_ms=instrument.camera.exposure_ms,
-            host_time_s=host_time_s,
+            exposure_ms=self._instrument.camera.exposure_ms,
+            host_time_s=self._exposed_at_s,
             saturated_fraction=float(np.count_nonzero(image_yx >= self._full_count) / image_yx.size),
+            time_point=visit.time_point,
+            position=visit.position,
         )
+
+    def _take(self, pattern_l: NDArray[np.float32] | None, exposure_ms: float) -> NDArray[np.uint16]:
+        """Light a pattern, or None, settle and expose; notes when the exposure began."""
+        instrument = self._instrument
+        if exposure_ms != self._exposure_ms:  # asking the camera for what it has costs time as well
+            instrument.camera.set_exposure_ms(exposure_ms)
+            self._exposure_ms = exposure_ms
+        if pattern_l is None:
+            instrument.leds.off()
+        else:
+            instrument.leds.show(pattern_l)
+        time.sleep(self._experiment.plan.settle_ms / 1000)
+        self._exposed_at_s = self._control.elapsed_s()
+        return instrument.camera.snap()
 
     def _check_step(self, dark_light: dict[float, float], brightest: float, pattern: int) -> None:
         """Expose without light after the brightest pattern: it is dark, or LEDs and frames have been out of step.
 
         The last pattern of the plan would not do: one in dark field is hardly lighter than none.
         """
-        exposure_ms = float(self._plan.exposure_ms_p[pattern])
+        plan = self._experiment.plan
+        exposure_ms = float(plan.exposure_ms_p[pattern])
         dark = dark_light[exposure_ms]
-        self._instrument.leds.show(self._plan.patterns_pl[pattern])
-        last = _light(self._expose(self._plan.frame_count, DARK, exposure_ms).image_yx)
+        self._instrument.leds.show(plan.patterns_pl[pattern])
+        last = _light(self._take(None, exposure_ms))
         if last - dark > _LAST_FRAME_LIMIT * (brightest - dark) > 0:
             raise ScanError(
                 f"The last frame is lit although the LEDs were switched off before it (mean {last:.0f} counts, dark "
@@ -316,9 +388,21 @@ class Scan:
             _log.exception("frame %d is stored, but was not passed on", frame.index)
 
     def _tell_progress(self, done: int) -> None:
-        elapsed_s = time.perf_counter() - self._started
-        left = self._plan.frame_count - done
-        self._report(frames_done=done, eta_s=elapsed_s / done * left)
+        self._report(frames_done=done, eta_s=self._eta_s(done))
+
+    def _eta_s(self, done: int | None = None) -> float | None:
+        """Estimate the time left: frames as fast as those done, but no time point before it is due."""
+        done = self._status.frames_done if done is None else done
+        if done == 0:
+            return None
+        frame_s, lapse, number = self._exposing_s / done, self._experiment.time_lapse, self._status.time_point
+        round_s = frame_s * self._lit_per_visit * max(1, len(self._experiment.positions))
+        now_s, later = self._control.time_s(), lapse.count - 1 - number
+        left_s = max(0.0, number * lapse.interval_s - now_s) + (self._status.frames_total - done) * frame_s
+        # Rounds are as long as each other: what holds up the end is the wait for the next time point, or for the last.
+        next_s = (number + 1) * lapse.interval_s - now_s + later * round_s
+        last_s = (lapse.count - 1) * lapse.interval_s - now_s + round_s
+        return max(left_s, next_s, last_s) if later else left_s
 
     def _report(
         self,
@@ -329,6 +413,8 @@ class Scan:
         eta_s: float | None = None,
         message: str = "",
         path: Path | None = None,
+        waiting_s: float = 0.0,
+        **visit: Any,
     ) -> None:
         before = self._status
         self._status = replace(
@@ -336,11 +422,13 @@ class Scan:
             state=state or before.state,
             reason=reason,
             frames_done=before.frames_done if frames_done is None else frames_done,
-            elapsed_s=time.perf_counter() - self._started,
+            elapsed_s=self._control.time_s(),
             eta_s=eta_s,
             message=message,
             path=path,
             notice=self._saturation.text,
+            waiting_s=waiting_s,
+            **visit,
         )
         try:
             self._on_status(self._status)

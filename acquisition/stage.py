@@ -122,6 +122,19 @@ class Stages:
         self._check_arrived(label, (x_um, y_um), found_um)
         return found_um
 
+    def check_reach(self, x_um: float, y_um: float, z_um: float | None) -> None:
+        """Refuse a place, before any move, that `move_xy_um` and `move_z_um` (None: z is left alone) would refuse.
+
+        Raises
+        ------
+        StageError
+            It is outside the limits of the profile.
+        """
+        for axis, value_um, span in zip("xy", (x_um, y_um), self._settings.xy_limits_um or (), strict=False):
+            _check_limits(axis, value_um, span, "xy_limits_um")
+        if z_um is not None and self._settings.z_limits_um:
+            _check_limits("z", z_um, self._settings.z_limits_um, "z_limits_um")
+
     def _move(self, label: str, send: Callable[[], Any]) -> None:
         # Some adapters return at once, others when the stage has arrived.
         self._micromanager.call(lambda: tell(StageError, f"The stage {label} does not move", send), _MOVE_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""What will be exposed, how long it takes, start, progress, cancel."""
+"""What will be exposed, how long it takes, start, progress, pause, cancel."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AcquirePanel(Section):
     plan_edited = Signal()
     folder_wanted = Signal()
 
-    def __init__(self, start: QAction, cancel: QAction, parent: QWidget | None = None) -> None:
+    def __init__(self, start: QAction, pause: QAction, cancel: QAction, parent: QWidget | None = None) -> None:
         super().__init__("Acquire", "acquire", parent)
         self.sample = QLineEdit()
         self.sample.setObjectName("sample")
@@ -96,11 +96,14 @@ class AcquirePanel(Section):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(7)
         self.start_button = button_for(start, primary=True)
+        self.pause_button = button_for(pause)
         self.cancel_button = button_for(cancel)
         self.start_button.setText("Start")
+        self.pause_button.setText("Pause")
         self.cancel_button.setText("Cancel")
         buttons = QHBoxLayout()
         buttons.addWidget(self.start_button, 2)
+        buttons.addWidget(self.pause_button, 1)
         buttons.addWidget(self.cancel_button, 1)
         self.body.addLayout(form)
         self.body.addWidget(self.folder)
@@ -166,6 +169,11 @@ class AcquirePanel(Section):
         """While scanning the plan cannot be changed."""
         for widget in (self.sample, self.kind, self.exposure, self.every, self.folder):
             widget.setEnabled(not scanning)
+        self.set_paused(False)
+
+    def set_paused(self, paused: bool) -> None:
+        """Offer to pause, or to go on."""
+        self.pause_button.setText("Resume" if paused else "Pause")
 
     def show_progress(self, done: int, total: int, eta_s: float | None) -> None:
         """Move the bar."""

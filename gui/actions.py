@@ -49,6 +49,9 @@ ACTIONS = (
         "start_scan", "Start acquisition", "&Acquire", "F5", "Run the exposure plan and reconstruct as the frames come"
     ),
     ActionSpec(
+        "pause_scan", "Pause or resume acquisition", "&Acquire", "F6", "Hold with the LEDs off, and go on later"
+    ),
+    ActionSpec(
         "cancel_scan", "Cancel acquisition", "&Acquire", "Shift+F5", "Stop the scan; the frames taken stay on disk"
     ),
     ActionSpec("finish_fit", "Finish now", "&Reconstruct", "F7", "Stop fitting and keep the volume as it is"),

@@ -300,6 +300,16 @@ class InstrumentService(QObject):
         self._scan = Scan(self.instrument, plan, path, header, on_frame=take, on_status=tell, reference=reference)
         self._scan.start()
 
+    def pause_or_resume_scan(self) -> bool:
+        """Hold the scan after the frame in hand, LEDs off, or let it go on; whether it now holds."""
+        if self._scan is None:
+            return False
+        if self._scan.paused:
+            self._scan.resume()
+        else:
+            self._scan.pause()
+        return self._scan.paused
+
     def cancel_scan(self) -> None:
         """Stop the scan after the frame in hand; what was stored is kept."""
         if self._scan is not None:

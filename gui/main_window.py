@@ -116,6 +116,7 @@ class MainWindow(QMainWindow):
             "disconnect": lambda: self.workflow.disconnect_instrument(),
             "live": lambda on: self.workflow.set_live(on),
             "start_scan": lambda: self.workflow.start_scan(),
+            "pause_scan": lambda: self.workflow.pause_or_resume_scan(),
             "cancel_scan": lambda: self.workflow.cancel_scan(),
             "finish_fit": lambda: self.workflow.finish_fit(),
             "cancel_fit": lambda: self.workflow.discard_fit(),
@@ -136,7 +137,7 @@ class MainWindow(QMainWindow):
         act = self.actions_by_key
         return Panels(
             InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
-            AcquirePanel(act["start_scan"], act["cancel_scan"]),
+            AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),
             FitPanel(act["finish_fit"], act["cancel_fit"], act["save_field"]),
             LivePanel(),
             SlicesPanel(),
@@ -202,6 +203,7 @@ class MainWindow(QMainWindow):
             "disconnect": connected and not scanning,
             "live": connected and not scanning,
             "start_scan": connected and not scanning and flow.plan is not None,
+            "pause_scan": scanning,
             "cancel_scan": scanning,
             "finish_fit": bridge.fitting and bridge.has_field and not bridge.is_lost,
             "cancel_fit": bridge.fitting and not bridge.is_lost,

@@ -250,6 +250,10 @@ class Workflow(QObject):
         log.info("acquisition started: %s", path)
         self.changed.emit()
 
+    def pause_or_resume_scan(self) -> None:
+        """Hold the scan after the frame in hand, LEDs off; or let it go on."""
+        self.panels.acquire.set_paused(self.service.pause_or_resume_scan())
+
     def cancel_scan(self) -> None:
         """Stop the scan; the frames taken stay in the file."""
         self.panels.acquire.say("cancelling…", "warn")
@@ -271,6 +275,9 @@ class Workflow(QObject):
             self.panels.message.tell(status.notice)
         if status.state is not ScanState.FINISHED:
             self.panels.acquire.show_progress(status.frames_done, status.frames_total, status.eta_s)
+            if status.state is ScanState.PAUSED:
+                self.panels.acquire.say(f"paused, {status.frames_done} of {status.frames_total}", "warn")
+                self.panels.live.pupil.set_lit(None)
             return
         acquire, path = self.panels.acquire, self.capture_path
         acquire.set_scanning(False)

@@ -58,6 +58,8 @@ class FitSettings:
         Seed of the random numbers.
     tile_pixels
         Side of tiles at most, in pixels, into which larger images are cut; None: as memory asks for.
+    time_point, position
+        Whose frames of a stored capture the field is made from, numbers from 0 on; None: the first there is.
     """
 
     model: ModelName = "auto"
@@ -67,6 +69,8 @@ class FitSettings:
     z_um: tuple[float, float] | None = None
     seed: int = 0
     tile_pixels: int | None = None
+    time_point: int | None = None
+    position: int | None = None
 
 
 # --- window -> process ------------------------------------------------------------------------------------------------

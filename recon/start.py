@@ -5,17 +5,20 @@ Images that are larger than memory are reconstructed in tiles; who drives a run 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.capture import read_capture, read_header
+from acquisition.capture import read_header
+from recon import messages
 from recon.account import tell_missing
 from recon.field import no_pulse
 from recon.reconstruct import Reconstruction
 from recon.survey import tile_side
 from recon.tiled import TiledReconstruction
+from recon.visit import choose_visit, read_visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +71,14 @@ def start_stored(
         The file cannot be read, or does not allow a reconstruction.
     """
     header = read_header(capture_path)
+    (time_point, position), told = choose_visit(capture_path, settings)
+    settings = replace(settings, time_point=time_point, position=position)
+    if told:
+        emit(messages.Notice(run, told))
     side = tile_side(header, settings)
     if side is not None:
         return TiledReconstruction(run, header, settings, emit, side, capture_path, pulse=pulse)
-    capture = read_capture(capture_path)
+    capture = read_visit(capture_path, settings)
     tell_missing(run, capture, emit)
     run_of_file = Reconstruction(
         run,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from acquisition.capture import read_capture
 from acquisition.errors import OperatorError
 from recon.device import choose_device
 from recon.grid import choose_grid, pad_pixels
@@ -21,6 +20,7 @@ from recon.measurement import Measurement
 from recon.prepare import depths_um
 from recon.tiles import Tiling, central_window, lay_axis, led_na_from
 from recon.uncertainty import noise_variance
+from recon.visit import read_visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,7 @@ def survey_capture(
     if glance.calibration is not None:
         light = stored(header, glance.calibration)
     else:
-        centre = read_capture(glance.path, central_window(header.image_shape, CENTRE_SIDE))
+        centre = read_visit(str(glance.path), settings, central_window(header.image_shape, CENTRE_SIDE))
         light = from_rims(header, normalised(centre, light), notify, by_profile)
         del centre
     scale = 1.0 if light.pose is None else light.pose.distance_scale
@@ -162,7 +162,7 @@ def survey_capture(
     contrast_t, empty_t = np.zeros(count), np.zeros(count, np.bool_)
     for tile in range(count):
         pulse()
-        part = read_capture(glance.path, tiling.window(tile), surveyed)
+        part = read_visit(str(glance.path), settings, tiling.window(tile), surveyed)
         contrast_t[tile], empty_t[tile] = contrast_of(normalised(part, light), part.header)
     settings = replace(settings, z_um=depths, hold_out=tuple(held_out))
     return Survey(tiling, light, height_mm_l, settings, contrast_t, empty_t)

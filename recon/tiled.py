@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.capture import Calibration, read_capture, sha256_of
+from acquisition.capture import Calibration, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
 from recon.account import Account, check_time_limit, tell_missing
@@ -29,6 +29,7 @@ from recon.reconstruct import Reconstruction, State
 from recon.result import History
 from recon.survey import survey_capture
 from recon.tiles import TiledField, central_window
+from recon.visit import read_visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +180,7 @@ class TiledReconstruction:
             return worked
         if self._survey is None:
             self._emit(messages.Phase(self.run, "surveying", "LEDs and contrast of all tiles"))
-            glance = read_capture(self.capture_path, central_window(self._header.image_shape, 1))
+            glance = read_visit(self.capture_path, self.settings, central_window(self._header.image_shape, 1))
             tell_missing(self.run, glance, self._emit)
             self._survey = survey_capture(
                 glance, self._header, self.settings, self._largest, self._account.notify, self._pulse
@@ -204,7 +205,7 @@ class TiledReconstruction:
         """Read the next tile and make its reconstruction."""
         gc.collect()  # a reconstruction and its fit refer to each other: those before would wait for their end
         self._number, light = self._to_do[0], survey.light
-        part = read_capture(self.capture_path, survey.tiling.window(self._number))
+        part = read_visit(self.capture_path, self.settings, survey.tiling.window(self._number))
         share = np.where(survey.empty_t[self._to_do], EMPTY_TIME, 1.0)
         seconds = max(LEAST_SECONDS, self._left_s() * float(share[0] / share.sum()))
         led_na_l2 = survey.led_na_l2(self._number)

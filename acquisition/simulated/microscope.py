@@ -8,6 +8,9 @@ DemoCamera with its exposure, region of interest and read-out. Only the pixels a
 with light_l the mean light of LED l between start and end of this very exposure (so a frame taken too early is as wrong
 as it would be at the bench), gain_l the LED's own brightness error, image_l the phantom in the light of the LED's
 true direction, and shade_l and dust what makes a real field uneven (`acquisition.simulated.uneven_field`).
+
+The phantom lies on Micro-Manager's stages: at z of the focus drive it is raised by z along the light, and the xy stage
+carries it along x and y, to whole pixels; what leaves the field of view on one side comes back on the other.
 """
 
 from __future__ import annotations
@@ -105,6 +108,7 @@ class SimulatedMicroscope:
         self._background = ThreadPoolExecutor(1, thread_name_prefix="phantom")
         self._imager = self._background.submit(self._make_imager)
         self._camera: SimulatedCamera | None = None
+        self._core: Any = None
 
     @property
     def port(self) -> str:
@@ -135,6 +139,7 @@ class SimulatedMicroscope:
 
     def install(self, core: Any, camera: str) -> None:
         """Make the core's camera see this microscope; called once, on the core's thread, before settings are made."""
+        self._core = core
         core.set_property(camera, "FastImage", "1")
         binning = self._profile.camera.binning
         core.set_property(camera, "OnCameraCCDXSize", str(self.sensor_shape[1] * binning))
@@ -152,18 +157,35 @@ class SimulatedMicroscope:
         return self.board.mean_brightness(start_s, end_s) * self.led_gain_l
 
     def counts(self, light_l: NDArray[np.float32], exposure_s: float) -> NDArray[np.uint16]:
-        """Counts (H, W) of the whole sensor after so long an exposure in this light."""
+        """Counts (H, W) of the whole sensor after so long an exposure in this light; on the core's thread."""
         electrons_yx = np.zeros(self.sensor_shape, np.float32)
+        columns, rows, z_um = self._place()
         for led in np.flatnonzero(light_l > 1e-6):
             na = self.led_na_l2[led]
-            electrons_yx += light_l[led] * self._field.shade(na) * self._imager.result().intensity(na)
+            electrons_yx += light_l[led] * self._field.shade(na) * self._imager.result().intensity(na, z_um)
+        if rows or columns:
+            electrons_yx = np.roll(electrons_yx, (rows, columns), (0, 1))
         electrons_yx *= self._field.dust_yx
         electrons_yx *= np.float32(self._settings.electrons * exposure_s * 1000 / self._profile.plan.exposure_ms)
         return self._sensor.expose(electrons_yx, self._rng)
 
+    def _place(self) -> tuple[int, int, float]:
+        """Where the stages have carried the phantom: columns, rows, and z in micrometres."""
+        if self._core is None:
+            return 0, 0, 0.0
+        stage, core = self._profile.stage, self._core
+        z_device = stage.z_device or core.get_focus_device()
+        xy_device = stage.xy_device or core.get_xy_stage_device()
+        z_um = float(core.get_position(z_device)) if z_device else 0.0
+        x_um, y_um = (core.get_x_position(xy_device), core.get_y_position(xy_device)) if xy_device else (0.0, 0.0)
+        return round(x_um / self._optics.pixel_um), round(y_um / self._optics.pixel_um), z_um
+
     @cached_property
     def truth(self) -> Truth:
-        """What the sample and the board really are, on planes about half a micrometre apart and the camera's pixels."""
+        """What the sample and the board really are, on planes about half a micrometre apart and the camera's pixels.
+
+        With the stages at 0.
+        """
         top, bottom = self._profile.sample.z_um
         count = truth_planes(self._profile.sample.z_um)
         edges_um = np.linspace(top, bottom, count + 1)

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -33,14 +34,20 @@ if TYPE_CHECKING:
 
     Complex64s = NDArray[np.complex64]
 
+_A = TypeVar("_A", bound="NDArray[Any]")
+
 SLICES_PER_WAVE = 5
 """Slices per wavelength in the medium. At two, the stack of slices reflects like a crystal and the steps diverge."""
+
+_KEPT_BYTES = 512e6
+_KEPT_SPECTRA_BYTES = 64e6
 
 
 class AngledImager:
     """Images of one volume at any angle of light.
 
-    Thread-safe; images are kept, so each angle is computed once (0.3 s for 256 x 256 pixels and 12 um on one core).
+    Thread-safe; images are kept, so each angle is computed once (0.3 s for 256 x 256 pixels and 12 um on one core), and
+    so is the light behind the volume for the latest few angles: other heights of the same volume cost little more.
 
     Parameters
     ----------
@@ -80,7 +87,8 @@ class AngledImager:
         step_um = optics.pixel_um / oversampling
         self._fy = np.fft.fftfreq(self._shape[0], step_um)[:, None]
         self._fx = np.fft.fftfreq(self._shape[1], step_um)[None, :]
-        self._images: dict[tuple[float, float], NDArray[np.float32]] = {}
+        self._images: _Kept[NDArray[np.float32]] = _Kept(_KEPT_BYTES)
+        self._spectra: _Kept[Complex64s] = _Kept(_KEPT_SPECTRA_BYTES)
         self._lock = threading.Lock()
 
     @classmethod
@@ -105,8 +113,15 @@ class AngledImager:
         dn_zyx = volume_zyx(phantom, centres, shape, optics.pixel_um, oversampling)
         return cls(dn_zyx, centres, optics, oversampling)
 
-    def intensity(self, na: ArrayLike) -> NDArray[np.float32]:
+    def intensity(self, na: ArrayLike, raised_um: float = 0.0) -> NDArray[np.float32]:
         """Image (H, W) float32 in light of direction na (2,), for incident light of intensity 1; read-only.
+
+        Parameters
+        ----------
+        na
+            Direction of the light.
+        raised_um
+            How far the whole volume lies above its place, along z.
 
         Raises
         ------
@@ -117,11 +132,12 @@ class AngledImager:
         size, index = math.hypot(na_x, na_y), self._optics.medium_index
         if size >= index:
             raise ValueError(f"light of NA {size:.3f} does not travel in a medium of index {index}")
-        key = (round(na_x, 9), round(na_y, 9))
+        key = (round(na_x, 9), round(na_y, 9), round(raised_um, 3))
         with self._lock:
-            if key not in self._images:
-                self._images[key] = self._compute(na_x, na_y)
-            return self._images[key]
+            image = self._images.get(key)
+            if image is None:
+                image = self._images.put(key, self._compute(*key))
+            return image
 
     def exit_spectrum(self, na: ArrayLike) -> tuple[Complex64s, NDArray[np.float32]]:
         """Forward-going light behind the last slice, before the pupil.
@@ -154,12 +170,16 @@ class AngledImager:
         forward = 0.5 * (wave - 1j * over_kz.astype(np.float32) * slope)
         return forward.astype(np.complex64), kz.astype(np.float32)
 
-    def _compute(self, na_x: float, na_y: float) -> NDArray[np.float32]:
-        spectrum, _ = self.exit_spectrum((na_x, na_y))
+    def _compute(self, na_x: float, na_y: float, raised_um: float) -> NDArray[np.float32]:
+        spectrum = self._spectra.get((na_x, na_y))
+        if spectrum is None:
+            spectrum = self._spectra.put((na_x, na_y), self.exit_spectrum((na_x, na_y))[0])
         kz, _ = self._axial_wave_numbers(na_x, na_y)
         radius = self._optics.objective_na / self._optics.wavelength_um
         pupil = self._frequency_squared(na_x, na_y) <= radius**2
-        to_focus = np.where(pupil & (kz > 0), np.exp(-1j * kz * self._face_um(self._last)), 0).astype(np.complex64)
+        # A plane wave arrives at a raised volume with another phase alone, which no image shows.
+        exit_um = self._face_um(self._last) + raised_um
+        to_focus = np.where(pupil & (kz > 0), np.exp(-1j * kz * exit_um), 0).astype(np.complex64)
         image = np.abs(np.fft.ifft2(spectrum * to_focus)) ** 2
         s = self._oversampling
         binned: NDArray[np.float32] = image.reshape(image.shape[0] // s, s, -1, s).mean(axis=(1, 3), dtype=np.float32)
@@ -192,3 +212,24 @@ class AngledImager:
             (sine * over_kz).astype(np.float32),
             (-kz * sine).astype(np.float32),
         )
+
+
+class _Kept(Generic[_A]):
+    """Arrays by key, up to so many bytes; those not used for longest go first, the latest stays in any case."""
+
+    def __init__(self, limit_bytes: float) -> None:
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
+        self._arrays: OrderedDict[tuple[float, ...], _A] = OrderedDict()
+
+    def get(self, key: tuple[float, ...]) -> _A | None:
+        if key in self._arrays:
+            self._arrays.move_to_end(key)
+        return self._arrays.get(key)
+
+    def put(self, key: tuple[float, ...], array: _A) -> _A:
+        self._arrays[key] = array
+        self._bytes += array.nbytes
+        while self._bytes > self._limit_bytes and len(self._arrays) > 1:
+            self._bytes -= self._arrays.popitem(last=False)[1].nbytes
+        return array

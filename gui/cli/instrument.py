@@ -108,7 +108,7 @@ def capture(
     operator: Operator = "",
     as_json: Json = False,
 ) -> None:
-    """Scan the LEDs of a profile's plan into a capture file.
+    """Scan the LEDs of a profile's plan into a capture file, once, or at several times and positions of the stage.
 
     What it will take is told before the first frame; `fieldscope plan` tells it without the instrument, and what
     --plan can change.
@@ -116,17 +116,24 @@ def capture(
     Each frame is stored before the next one is exposed: a program that is killed loses none of them, a computer that
     stops those of the last second at most. Ctrl-C ends the scan, keeps its frames and switches the LEDs off.
 
+    With --every and --count the plan is scanned again and again, LEDs off in between; with --positions at each place
+    of the stages. All goes into one file, and each frame knows its time point and position.
+
     --expose measures the exposures on this very sample. --reference stores the empty field with the images, which a
     reconstruction divides by.
+
+    Example: `fieldscope capture --every 60 --count 10 --positions wells.csv -o day2.h5`
 
     Example: `fieldscope capture --profile my_microscope.toml -o cells.h5 --sample "HeLa, day 2"`
     """
     from gui.commands.plan_options import experiment_changes, plan_changes
     from gui.commands.scan import capture as run
+    from gui.commands.scan import readable
 
     changes = experiment_changes(every, count, positions)
     of_plan = plan_changes(entries or ()) | ({} if reference is None else {"reference": str(reference)})
-    say(run(profile, output, of_plan, changes, title, sample, operator, expose), as_json)
+    result = run(profile, output, of_plan, changes, title, sample, operator, expose)
+    say(result if as_json else readable(result), as_json)
 
 
 def reference(

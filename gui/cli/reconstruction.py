@@ -34,6 +34,15 @@ def reconstruct(
     z: Annotated[
         str | None, typer.Option("--z", help="Top and bottom of the volume, um from the focus.", metavar="TOP,BOTTOM")
     ] = None,
+    time_point: Annotated[
+        int | None, typer.Option(min=0, help="Time point of a time-lapse, from 0 on; else the first.")
+    ] = None,
+    position: Annotated[
+        int | None, typer.Option(min=0, help="Position of the stage, from 0 on; else the first.")
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="A field for each time point and position; -o names their folder.")
+    ] = False,
     tile: Annotated[
         int | None,
         typer.Option(help="Cut images that are larger into tiles of at most so many pixels a side.", metavar="PIXELS"),
@@ -49,11 +58,17 @@ def reconstruct(
 
     Images too large for memory are reconstructed in tiles that overlap, one after the other; the field is one.
 
+    A field is made of one time point at one position. Of a capture with several, the first is taken, which is said;
+    --all makes them all.
+
+    Example: `fieldscope reconstruct day2.h5 --time-point 3 --position 1`
+
     Example: `fieldscope reconstruct cells.h5 -o cells.field.h5 --z -6,6 --max-seconds 120`
     """
     from typing import get_args
 
-    from gui.commands.reconstruct import reconstruct as run
+    from gui.commands.reconstruct import readable, reconstruct_all
+    from gui.commands.reconstruct import reconstruct as reconstruct_one
     from recon.messages import FitSettings, ModelName
 
     if model not in get_args(ModelName):
@@ -70,8 +85,11 @@ def reconstruct(
         z_um=None if depths is None else (depths[0], depths[1]),
         seed=seed,
         tile_pixels=tile,
+        time_point=time_point,
+        position=position,
     )
-    say(run(capture_file, output, settings, overwrite), as_json)
+    result = (reconstruct_all if all_ else reconstruct_one)(capture_file, output, settings, overwrite)
+    say(result if as_json else readable(result), as_json)
 
 
 def calibrate(

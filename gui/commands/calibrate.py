@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acquisition.calibrate import PARAMETERS, fit_pose
-from acquisition.capture import Calibration, check_changeable, read_capture, replace_calibration
+from acquisition.capture import Calibration, check_changeable, read_capture, read_visits, replace_calibration
 from acquisition.errors import OperatorError
 from acquisition.plan_patterns import is_dark_field
 from gui.commands.output_file import check_output
@@ -57,7 +57,7 @@ def calibrate(
         check_changeable(path)
     with ProgressReport() as report:
         report.note(f"reading {path}")
-        capture = read_capture(path)
+        capture = read_capture(path, visit=next(iter(read_visits(path)), None))
         images_pyx, rows = mean_images(capture)
         report.note(f"looking for the rims in {len(rows)} images")
         header = capture.header

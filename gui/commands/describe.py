@@ -74,6 +74,8 @@ def _capture(file: Path) -> dict[str, Any]:
         "start_time": header.start_time,
         "software": header.software,
         "frames": frames,
+        "time_points": len(set(capture.time_point_n.tolist())),
+        "positions": len(set(capture.position_n.tolist())),
         "image_shape": [rows, columns],
         "patterns": len(header.patterns_pl),
         "patterns_without_frame": missing,

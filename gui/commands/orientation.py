@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acquisition.calibrate import fit_pose
-from acquisition.capture import Calibration, read_capture
+from acquisition.capture import Calibration, read_capture, read_visits
 from acquisition.errors import OperatorError
 from gui.commands.calibrate import mean_images
 from gui.commands.progress import ProgressReport
@@ -54,7 +54,7 @@ def check_orientation(path: Path, seconds: float, device: str) -> dict[str, Any]
     errors: dict[str, float] = {}
     with ProgressReport() as report:
         report.note(f"reading {path}")
-        capture = read_capture(path)
+        capture = read_capture(path, visit=next(iter(read_visits(path)), None))
         images_pyx, rows = mean_images(capture)
         patterns_pl = capture.header.patterns_pl[rows]
         headers = {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acquisition.capture import read_visits
+from acquisition.errors import OperatorError
 from gui.commands.output_file import check_output
 from gui.commands.progress import ProgressReport
 from recon import messages
@@ -45,16 +48,64 @@ def reconstruct(capture: Path, output: Path | None, settings: FitSettings, overw
     output = output or free_field_name(capture, Path())
     check_output(output, overwrite, capture)
     with ProgressReport() as report:
-        report.note(f"reading {capture}")
-        # torch takes seconds to import: first show a sign of life.
-        from recon.field_file import write_field
-        from recon.start import reconstruct as fit
+        return _fit_one(capture, output, settings, report)
 
-        field = fit(str(capture), settings, lambda event: tell_fit(event, settings.max_seconds, report))
-        size = write_field(output, field)
+
+def reconstruct_all(capture: Path, folder: Path | None, settings: FitSettings, overwrite: bool) -> dict[str, Any]:
+    """Reconstruct every time point and position that the settings leave open, each into a field of its own.
+
+    Fields are called NAME-t0000-p0.field.h5. One that cannot be made is told and left out.
+
+    Raises
+    ------
+    OperatorError
+        A file cannot be written, the capture has no such frames, or none of the fields could be made.
+    """
+    folder = folder or Path()
+    if not folder.is_dir():
+        raise OperatorError(f"{folder} is no folder.", "With --all, -o names the folder for the fields; make it first.")
+    visits = [
+        (time_point, position)
+        for time_point, position in read_visits(capture)
+        if settings.time_point in (None, time_point) and settings.position in (None, position)
+    ]
+    if not visits:
+        raise OperatorError("The capture has no such frames.", "`fieldscope info` tells what it has.")
+    stem = capture.name.removesuffix(".part").removesuffix(".h5")
+    outputs = [folder / f"{stem}-t{time_point:04d}-p{position}{FIELD_SUFFIX}" for time_point, position in visits]
+    for output in outputs:
+        check_output(output, overwrite, capture)
+    fields: list[dict[str, Any]] = []
+    failed: list[str] = []
+    with ProgressReport() as report:
+        for number, ((time_point, position), output) in enumerate(zip(visits, outputs, strict=True), 1):
+            report.note(f"field {number} of {len(visits)}: time point {time_point}, position {position}")
+            chosen = replace(settings, time_point=time_point, position=position)
+            try:
+                fields.append(_fit_one(capture, output, chosen, report))
+            except OperatorError as error:
+                failed.append(f"time point {time_point}, position {position}: {error}")
+                report.note(f"left out: {error}")
+    if not fields:
+        raise OperatorError(f"None of {len(visits)} fields could be made: {failed[0]}")
+    return {"capture": str(capture), "fields": fields, "left_out": failed}
+
+
+def _fit_one(capture: Path, output: Path, settings: FitSettings, report: ProgressReport) -> dict[str, Any]:
+    report.note(f"reading {capture}")
+    # torch takes seconds to import: first show a sign of life.
+    from recon.field_file import write_field
+    from recon.start import reconstruct as fit
+    from recon.visit import choose_visit
+
+    (time_point, position), _ = choose_visit(str(capture), settings)
+    field = fit(str(capture), settings, lambda event: tell_fit(event, settings.max_seconds, report))
+    size = write_field(output, field)
     history = field.history
     return {
         "capture": str(capture),
+        "time_point": time_point,
+        "position": position,
         "field": str(output),
         "model": history.forward_model,
         "held_out_error": history.held_out_error,
@@ -67,3 +118,15 @@ def reconstruct(capture: Path, output: Path | None, settings: FitSettings, overw
         "bounds_um": field.bounds.tolist(),
         "field_bytes": size,
     }
+
+
+def readable(result: dict[str, Any]) -> dict[str, Any]:
+    """Say of several fields only where they are and how well they predict: for people, not for --json."""
+    if "fields" not in result:
+        return result
+    told = [f"{field['field']} ({_error_text(field['held_out_error'])})" for field in result["fields"]]
+    return {**result, "fields": told}
+
+
+def _error_text(error: float | None) -> str:
+    return "nothing held out" if error is None else f"held-out error {error:.3f}"

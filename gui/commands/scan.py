@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from acquisition.capture import check_free_name, check_space
 from acquisition.errors import OperatorError
-from acquisition.estimate import estimate
+from acquisition.estimate import duration_text, estimate
 from acquisition.instrument import open_instrument
 from acquisition.plan import plan_for
 from acquisition.plan_reference import check_reference, reference_for
 from acquisition.profile import load_profile
-from acquisition.profile_plan import ExperimentSettings, changed_experiment, changed_plan
+from acquisition.profile_plan import changed_experiment, changed_plan
 from acquisition.scan import FinishReason, Scan, ScanState
 from gui.commands.end_signals import noted_signals
 from gui.commands.expose import check_way, exposed
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from acquisition.capture import CaptureHeader, Frame, MatchedReference
+    from acquisition.experiment import Experiment
     from acquisition.instrument import Instrument
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
@@ -70,7 +71,7 @@ def plan_of(instrument: Instrument) -> ExposurePlan:
 
 def run_scan(
     instrument: Instrument,
-    plan: ExposurePlan,
+    experiment: Experiment | ExposurePlan,
     output: Path,
     header: CaptureHeader,
     report: ProgressReport,
@@ -100,7 +101,7 @@ def run_scan(
     KeyboardInterrupt
         After the scan was cancelled and the LEDs are off.
     """
-    scan = Scan(instrument, plan, output, header, on_frame=on_frame, reference=reference)
+    scan = Scan(instrument, experiment, output, header, on_frame=on_frame, reference=reference)
     with noted_signals(scan.cancel) as signals:
         scan.start()
         try:
@@ -127,12 +128,15 @@ def run_scan(
 
 def _follow(scan: Scan, report: ProgressReport, on_wait: Callable[[], None] = lambda: None) -> None:
     """Tell the progress until the scan has finished."""
-    warned = False
-    while scan.status.state is not ScanState.FINISHED:
-        _tell(scan.status, report)
-        if scan.status.notice and not warned:
+    focus, warned = "", False
+    while (status := scan.status).state is not ScanState.FINISHED:
+        if status.focus != focus:
+            focus = status.focus
+            report.note(f"{_visit_text(status)}{focus}")
+        _tell(status, report)
+        if status.notice and not warned:
             warned = True  # now, while something can be done about it; how many in the end
-            report.note(f"BAD  {scan.status.notice}")
+            report.note(f"BAD  {status.notice}")
         on_wait()
         time.sleep(POLL_S)
     _tell(scan.status, report)
@@ -140,10 +144,18 @@ def _follow(scan: Scan, report: ProgressReport, on_wait: Callable[[], None] = la
         report.note(f"BAD  in the end {scan.status.notice}")
 
 
+def _visit_text(status: ScanStatus) -> str:
+    return f"scan {status.visit} of {status.visits}: " if status.visits > 1 else ""
+
+
 def _tell(status: ScanStatus, report: ProgressReport) -> None:
-    text = f"{status.frames_done} of {status.frames_total} frames stored"
+    text = f"{_visit_text(status)}{status.frames_done} of {status.frames_total} frames stored"
+    if status.state is ScanState.WAITING:
+        text += f", waits {duration_text(status.waiting_s)} for the next time point"
+    elif status.state in (ScanState.MOVING, ScanState.FOCUSING):
+        text += f", {status.state.value}"
     if status.eta_s is not None:
-        text += f", {status.eta_s:.0f} s left"
+        text += f", {duration_text(status.eta_s)} left"
     report.update("scan", status.frames_done, status.frames_total, text)
 
 
@@ -166,22 +178,23 @@ def capture(
     expose
         How exposures are found, see `gui.commands.expose`; None: as the plan has them.
     """
+    began_s: dict[tuple[int, int], float] = {}
+
+    def note_begin(frame: Frame) -> None:
+        began_s.setdefault((frame.time_point, frame.position), frame.host_time_s)
+
     profile = load_profile(profile_name)
     check_free_name(output)
-    settings = changed_plan(profile, plan_changes)  # told before the devices are opened, as the next two are
+    settings = changed_plan(profile, plan_changes)  # told before the devices are opened, as the next three are
     check_reference(settings)
     check_way(expose)
-    if changed_experiment(profile, experiment_changes) != ExperimentSettings():
-        raise OperatorError(
-            "Time-lapse, positions and autofocus are planned, but this version scans once.",
-            "`fieldscope plan` tells what the experiment would take; leave out --every, --count, --positions and the"
-            " table [experiment].",
-        )
+    changed_experiment(profile, experiment_changes)
     with ProgressReport() as report, opened_instrument(profile, report) as instrument:
         led_na_l2, image_shape = instrument.led_na_l2, instrument.camera.image_shape
         experiment = experiment_of(profile, led_na_l2, plan_changes, experiment_changes)
         plan = exposed(instrument, experiment.plan, expose, report)
-        expected = estimate(replace(experiment, plan=plan), profile, led_na_l2, image_shape)
+        experiment = replace(experiment, plan=plan)
+        expected = estimate(experiment, profile, led_na_l2, image_shape)
         for line in expected.lines():
             report.note(f"     {line}")
         header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
@@ -192,13 +205,29 @@ def capture(
                 report.note(f"     {notice}")
         if expected.file_bytes is not None:
             check_space(output.parent, expected.file_bytes + (reference.background_bytes if reference else 0))
-        path = run_scan(instrument, plan, output, header, report, reference=reference)
+        path = run_scan(instrument, experiment, output, header, report, note_begin, reference=reference)
     return {
         "capture": str(path),
         "profile": profile.name,
         "plan": plan.name,
-        "frames": int((plan.order_n >= 0).sum()),
+        "frames": expected.frames,
         "patterns": len(plan.patterns_pl),
         "exposure_ms": plan.exposures_ms.tolist(),
         "reference": None if reference is None else str(reference.reference.path),
+        "visits": [
+            {
+                "time_point": visit.time_point,
+                "position": visit.position,
+                "name": visit.place.name if visit.place else "",
+                "due_s": visit.due_s,
+                "began_s": began_s[visit.time_point, visit.position],
+            }
+            for visit in experiment.visits()
+        ],
     }
+
+
+def readable(result: dict[str, Any]) -> dict[str, Any]:
+    """Say of the visits only how many they are: for people, not for --json."""
+    count = len(result["visits"])
+    return {**result, "visits": f"{count} scans, see --json" if count > 1 else ""}

@@ -71,6 +71,41 @@ def live_run(window: MainWindow, path: Path) -> tuple[fakes.FakeProcess, int]:
     return process, run
 
 
+class FakeScan:
+    """Is paused and resumed, and does nothing else."""
+
+    def __init__(self) -> None:
+        self.paused = False
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def cancel(self) -> None:
+        pass
+
+    def wait(self, *_: object) -> None:
+        pass
+
+
+def test_a_scan_is_held_and_goes_on(window: MainWindow, tmp_path: Path, qtbot: Any) -> None:
+    live_run(window, tmp_path / "capture.h5")
+    acquire, scan = window.panels.acquire, FakeScan()
+    window.service._scan = scan  # type: ignore[assignment]
+    window._refresh()
+    for paused, text in ((True, "Resume"), (False, "Pause")):
+        acquire.pause_button.click()
+        assert (scan.paused, acquire.pause_button.text()) == (paused, text)
+    window.workflow._scan_changed(ScanStatus(ScanState.PAUSED, None, 7, 9))
+    assert acquire.state.text() == "paused, 7 of 9"
+    acquire.set_paused(True)
+    window.workflow._scan_changed(ScanStatus(ScanState.FINISHED, FinishReason.CANCELLED, 7, 9))
+    assert acquire.pause_button.text() == "Pause", "the next scan begins without a pause"
+    assert not acquire.pause_button.isEnabled()
+
+
 @pytest.mark.parametrize("reason", [FinishReason.COMPLETE, FinishReason.CANCELLED])
 def test_leds_that_stay_on_are_told_after_every_scan(
     window: MainWindow, tmp_path: Path, qtbot: Any, reason: FinishReason

@@ -67,7 +67,7 @@ def run_through(path, settings, emit=lambda event: None):
 def test_tiles_agree_with_the_whole_and_with_the_truth(large, large_capture, tmp_path, monkeypatch):
     whole = run_through(large_capture, WHOLE).field()
     read, alive = [], weakref.WeakSet()
-    original = tiled.read_capture
+    original = tiled.read_visit
 
     def watched(*arguments):
         capture = original(*arguments)
@@ -81,7 +81,7 @@ def test_tiles_agree_with_the_whole_and_with_the_truth(large, large_capture, tmp
             alive.add(self)
 
     for module in (tiled, survey):
-        monkeypatch.setattr(module, "read_capture", watched)
+        monkeypatch.setattr(module, "read_visit", watched)
     monkeypatch.setattr(tiled, "Reconstruction", Counted)
     gc.disable()  # it is not by luck that the tile before is gone
     events = []

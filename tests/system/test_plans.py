@@ -87,7 +87,7 @@ def test_wishes_that_cannot_be_leave_nothing_behind(folder):
     for options, said in (
         (("--plan", "kind=dcp"), "did you mean 'dpc'?"),
         (("--plan", "kind=annular", "--plan", "na_min=0.8", "--plan", "na_max=0.9"), "No LED of 45"),
-        (("--every", "60", "--count", "10"), "this version scans once"),
+        (("--positions", "none.csv"), "none.csv cannot be read"),
     ):
         assert said in fieldscope("capture", "-p", "small.toml", "-o", "c.h5", *options, folder=folder, code=2).stderr
     assert sorted(folder.iterdir()) == before

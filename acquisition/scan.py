@@ -1,4 +1,4 @@
-"""A scan: LED, settle, expose, read, write, next. On a thread of its own, from the plan to the finished file.
+"""A scan: take a frame, write it, tell it, next. On a thread of its own, from the plan to the finished file.
 
     idle --start--> preparing --> running --> finishing --> finished (complete | cancelled | failed)
                         |            |            ^
@@ -9,9 +9,7 @@
 * finishing: LEDs off, whatever has happened; the file gets its status.
 * finished: `complete` only when every frame of the plan is in the file.
 
-LED and frame are matched by count and by the board's own confirmation. A board that confirms before it switches would
-shift every angle by one: so a plan with dark frames ends with one more, after the brightest pattern, which must be dark
-again (it is not stored).
+`acquisition.pacing` takes the frames and sees to it that they belong to their LEDs; here they are stored and told.
 
 Dark frames belong to an exposure. The file has room for the mean of one kind: that of the plan's main exposure.
 """
@@ -21,6 +19,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ import numpy as np
 
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame
 from acquisition.errors import OperatorError
+from acquisition.pacing import ScanError, check_pace, take_frames
 from acquisition.plan import DARK
 
 if TYPE_CHECKING:
@@ -37,16 +37,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from numpy.typing import NDArray
-
     from acquisition.capture import CaptureStatus
     from acquisition.instrument import Instrument
+    from acquisition.pacing import TakenFrame
     from acquisition.plan import ExposurePlan
 
 _log = logging.getLogger(__name__)
-
-_LAST_FRAME_LIMIT = 0.1
-"""Light of the closing dark frame over that of the brightest lit one, above which LEDs and frames are out of step."""
 
 
 class ScanState(Enum):
@@ -72,10 +68,6 @@ _FILE_STATUS: dict[FinishReason, CaptureStatus] = {
     FinishReason.CANCELLED: "aborted",
     FinishReason.FAILED: "failed",
 }
-
-
-class ScanError(OperatorError):
-    """The frames are not what the plan says."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +155,6 @@ class Scan:
         self._thread = threading.Thread(target=self._run, name="scan")
         self._status = ScanStatus(ScanState.IDLE, None, 0, plan.frame_count)
         self._started = 0.0
-        self._exposure_ms: float | None = None  # as set last by this scan; None: not yet
         self._full_count = 2**header.optics.bit_depth - 1
 
     @property
@@ -215,6 +206,7 @@ class Scan:
         return reason, path
 
     def _prepare(self) -> None:
+        check_pace(self._instrument, self._plan)
         camera = self._instrument.camera
         if camera.image_shape != self._header.image_shape:
             raise ScanError(
@@ -228,73 +220,42 @@ class Scan:
         if truth is not None:
             writer.write_truth(truth)
         self._report(state=ScanState.RUNNING)
-        plan, exposures_ms = self._plan, self._plan.exposure_ms_n.tolist()
+        plan, exposure_ms_n = self._plan, self._plan.exposure_ms_n
         dark_total = np.zeros(self._header.image_shape, np.float32)
         darks_left = per_exposure = plan.dark_count // len(plan.exposures_ms)
-        dark_light: dict[float, float] = {}
-        brightest, brightest_pattern = 0.0, DARK
-        for index, (pattern, exposure_ms) in enumerate(zip(plan.order_n.tolist(), exposures_ms, strict=True)):
-            if self._cancel.is_set():
-                return FinishReason.CANCELLED
-            frame = self._expose(index, pattern, exposure_ms)
-            light = _light(frame.image_yx)
-            if pattern != DARK:
-                writer.write_frame(frame)
-                if light > brightest:
-                    brightest, brightest_pattern = light, pattern
-                self._pass_on(frame)
-            else:
-                dark_light[exposure_ms] = dark_light.get(exposure_ms, 0.0) + light / per_exposure
-                if exposure_ms == plan.main_exposure_ms:
+        with closing(take_frames(self._instrument, plan)) as frames:
+            while True:
+                if self._cancel.is_set():
+                    return FinishReason.CANCELLED
+                taken = next(frames, None)
+                if taken is None:
+                    break
+                frame = self._frame(taken)
+                if frame.pattern != DARK:
+                    writer.write_frame(frame)
+                    self._pass_on(frame)
+                elif exposure_ms_n[frame.index] == plan.main_exposure_ms:
                     dark_total += frame.image_yx
                     darks_left -= 1
                     if darks_left == 0:
                         writer.write_dark(dark_total / np.float32(per_exposure), frame.exposure_ms, per_exposure)
                     self._pass_on(frame)
-            self._tell_progress(index + 1)
-        if dark_light and brightest_pattern != DARK:
-            self._check_step(dark_light, brightest, brightest_pattern)
+                self._tell_progress(frame.index + 1)
         expected = plan.frame_count - plan.dark_count
         if writer.frames_written != expected:
             raise ScanError(f"{writer.frames_written} of {expected} frames were stored.", "Scan again.")
         return FinishReason.COMPLETE
 
-    def _expose(self, index: int, pattern: int, exposure_ms: float) -> Frame:
-        instrument, plan = self._instrument, self._plan
-        if exposure_ms != self._exposure_ms:  # asking the camera for what it has costs time as well
-            instrument.camera.set_exposure_ms(exposure_ms)
-            self._exposure_ms = exposure_ms
-        if pattern == DARK:
-            instrument.leds.off()
-        else:
-            instrument.leds.show(plan.patterns_pl[pattern])
-        time.sleep(plan.settle_ms / 1000)
-        host_time_s = time.perf_counter() - self._started
-        image_yx = instrument.camera.snap()
+    def _frame(self, taken: TakenFrame) -> Frame:
+        image_yx = taken.image_yx
         return Frame(
-            index=index,
-            pattern=pattern,
+            index=taken.index,
+            pattern=taken.pattern,
             image_yx=image_yx,
-            exposure_ms=instrument.camera.exposure_ms,
-            host_time_s=host_time_s,
+            exposure_ms=taken.exposure_ms,
+            host_time_s=taken.time_s - self._started,
             saturated_fraction=float(np.count_nonzero(image_yx >= self._full_count) / image_yx.size),
         )
-
-    def _check_step(self, dark_light: dict[float, float], brightest: float, pattern: int) -> None:
-        """Expose without light after the brightest pattern: it is dark, or LEDs and frames have been out of step.
-
-        The last pattern of the plan would not do: one in dark field is hardly lighter than none.
-        """
-        exposure_ms = float(self._plan.exposure_ms_p[pattern])
-        dark = dark_light[exposure_ms]
-        self._instrument.leds.show(self._plan.patterns_pl[pattern])
-        last = _light(self._expose(self._plan.frame_count, DARK, exposure_ms).image_yx)
-        if last - dark > _LAST_FRAME_LIMIT * (brightest - dark) > 0:
-            raise ScanError(
-                f"The last frame is lit although the LEDs were switched off before it (mean {last:.0f} counts, dark "
-                f"{dark:.0f}): the LED board switches late, so the frames do not belong to the LEDs noted with them.",
-                "Increase led_board.settle_ms in the hardware profile and scan again; do not use this capture.",
-            )
 
     def _pass_on(self, frame: Frame) -> None:
         try:
@@ -332,8 +293,3 @@ class Scan:
             self._on_status(self._status)
         except Exception:
             _log.exception("status not passed on")
-
-
-def _light(image_yx: NDArray[np.uint16] | NDArray[np.float32]) -> float:
-    """Mean counts of an image, from every fourth pixel each way."""
-    return float(image_yx[::4, ::4].mean())

@@ -1,6 +1,6 @@
 """How LEDs and camera are led through a plan, frame by frame, and how it is seen that they have stayed in step.
 
-    by software     for each frame: light, wait for the reply, settle, expose, read
+    by software     for each frame: light, wait for the reply, settle (while the last one is stored), expose, read
     camera leads    board armed -> camera starts; the end of each exposure brings the next pattern
     board leads     camera waits -> board starts; a pulse with each pattern makes the camera expose
     handshake       camera waits -> board starts; both of the above
@@ -156,7 +156,7 @@ def take_frames(instrument: Instrument, plan: ExposurePlan, first: int = 0) -> G
     by_software = plan.pace is Pace.SOFTWARE
     runs = [(first, plan.frame_count)] if by_software else _runs(exposure_ms_n, first, longest)
     read_out_ms = 0.0 if plan.pace is Pace.CAMERA else None  # a camera that leads begins when it is ready
-    for begin, end in runs:
+    for begin, end in runs if first < plan.frame_count else ():
         order_n, run_ms_n = plan.order_n[begin:end], exposure_ms_n[begin:end]
         brightest = _brightest(instrument, plan, order_n)
         if brightest != DARK:
@@ -190,20 +190,34 @@ _Shot = tuple[float, float, "NDArray[np.uint16]"]
 def _by_software(
     instrument: Instrument, plan: ExposurePlan, order_n: NDArray[np.int32], exposure_ms_n: NDArray[np.float64]
 ) -> Generator[_Shot, None, None]:
+    """Switch, settle, expose; the next pattern settles while the caller has the frame."""
     leds, camera = instrument.leds, instrument.camera
     asked_ms: float | None = None
-    for pattern, exposure_ms in zip(order_n.tolist(), exposure_ms_n.tolist(), strict=True):
-        if exposure_ms != asked_ms:  # asking the camera for what it has costs time as well
-            camera.set_exposure_ms(exposure_ms)
-            asked_ms = exposure_ms
+
+    def switch(pattern: int) -> float:
         if pattern == DARK:
             leds.off()
         else:
             leds.show(plan.patterns_pl[pattern])
-        time.sleep(plan.settle_ms / 1000)
+        return time.perf_counter() + plan.settle_ms / 1000
+
+    settled_s = switch(int(order_n[0]))
+    for exposure_ms, following in zip(exposure_ms_n.tolist(), [*order_n[1:].tolist(), None], strict=True):
+        if exposure_ms != asked_ms:  # asking the camera for what it has costs time as well
+            camera.set_exposure_ms(exposure_ms)
+            asked_ms = exposure_ms
+        time.sleep(max(0.0, settled_s - time.perf_counter()))
         time_s = time.perf_counter()
-        image_yx = camera.snap()
-        yield camera.exposure_ms, time_s, image_yx
+        shot = camera.exposure_ms, time_s, camera.snap()
+        if following is None:
+            yield shot
+            return
+        try:
+            settled_s = switch(following)
+        except LedArrayError:
+            yield shot  # is good
+            raise
+        yield shot
 
 
 def _in_sequence(

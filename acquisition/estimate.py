@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.pacing import CHECK_FRAMES
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -115,7 +117,6 @@ def estimate(
     image_shape: tuple[int, int] | None = None,
     readout_ms: float = READOUT_MS,
     link_ms: float = LINK_MS,
-    triggered: bool = False,
 ) -> Estimate:
     """Estimate an experiment.
 
@@ -127,11 +128,11 @@ def estimate(
         (L, 2) direction of every LED of the board.
     image_shape
         Rows and columns, as the open camera gives them; None: as far as the profile tells.
-    readout_ms, link_ms, triggered
+    readout_ms, link_ms
         As `ExposurePlan.frame_ms_n` has them.
     """
     plan, image_shape = experiment.plan, image_shape or _image_shape(profile)
-    frame_ms_n = plan.frame_ms_n(readout_ms, link_ms, triggered)
+    frame_ms_n = plan.frame_ms_n(readout_ms, link_ms)
     lit_n = plan.order_n >= 0
     rows = plan.order_n[lit_n]
     scans = experiment.scan_count
@@ -193,9 +194,9 @@ def _times(
 ) -> tuple[float, float, float, float]:
     """Go through the experiment's time: first scan, longest time point, end, and delay of the last time point."""
     plan, autofocus = experiment.plan, experiment.autofocus
-    lit_s = float(frame_ms_n[lit_n].sum()) / 1000
-    # A plan with dark frames ends with one more, to see that LEDs and frames are in step.
-    dark_s = float(frame_ms_n[~lit_n].sum() + frame_ms_n[~lit_n].max(initial=0.0)) / 1000
+    # Beyond the plan: the frames that show whether LEDs and frames are in step.
+    lit_s = float(frame_ms_n[lit_n].sum() + CHECK_FRAMES * np.median(frame_ms_n[lit_n])) / 1000
+    dark_s = float(frame_ms_n[~lit_n].sum()) / 1000
     beyond_ms = float((frame_ms_n - plan.exposure_ms_n).mean())
     focus_s = 0.0 if autofocus is None else autofocus.frames * (plan.main_exposure_ms + beyond_ms) / 1000
     now_s = round_s = late_s = began_s = 0.0

@@ -264,6 +264,8 @@ def _shut_down(thread: CoreThread, core: Any, settings: MicroManagerSettings) ->
         try:
             if not java:
                 thread.call(terminate_core_instances, CALL_TIMEOUT_S)
+                if core is not None:  # its own methods hold it, unseen by Python's collector: its buffer would stay
+                    vars(core).clear()
             elif core is not None:
                 thread.call(core._close, CALL_TIMEOUT_S)  # noqa: SLF001  nothing else tells the server
         except Exception as error:

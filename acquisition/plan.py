@@ -1,12 +1,13 @@
 """Exposure plan: which patterns of LEDs, in which order, for how long.
 
-A plan describes an experiment, not how to run it: rows of `patterns_pl` are lit in the order `order_n`, dark frames
-(-1) first, each for the exposure of its pattern after `settle_ms`.
+Rows of `patterns_pl` are lit in the order `order_n`, dark frames (-1) first, each for the exposure of its pattern. Who
+tells LEDs and camera when is the plan's `pace`; `acquisition.pacing` does it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +20,23 @@ if TYPE_CHECKING:
     from acquisition.profile import Profile
     from acquisition.profile_plan import PlanSettings
 
-__all__ = ["DARK", "ExposurePlan", "PlanError", "make_plan", "plan_for", "spread_order"]
+__all__ = ["DARK", "ExposurePlan", "Pace", "PlanError", "make_plan", "plan_for", "spread_order"]
 
 DARK = -1
 """Stands in `ExposurePlan.order_n` for a frame without light."""
+
+
+class Pace(Enum):
+    """Who leads LEDs and camera through a scan; values as in a profile (plan.trigger)."""
+
+    SOFTWARE = "software"
+    """The computer: command, reply, settle, expose, read, one frame after the other. Needs no cable."""
+    CAMERA = "camera"
+    """The camera, which exposes as fast as it can; the end of each exposure brings the LED board's next pattern."""
+    BOARD = "board"
+    """The LED board's timer; a pulse with each pattern makes the camera expose."""
+    HANDSHAKE = "handshake"
+    """Both: the board's pulse makes the camera expose, the end of the exposure brings the next pattern."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +55,9 @@ class ExposurePlan:
     exposure_ms_p
         (P,) float64, exposure of each pattern.
     settle_ms
-        The camera waits so long after the light has changed.
+        The camera waits so long after the light has changed (the board leading: it does not, see `acquisition.pacing`).
+    pace
+        Who leads LEDs and camera.
     """
 
     name: str
@@ -49,6 +65,7 @@ class ExposurePlan:
     order_n: NDArray[np.int32]
     exposure_ms_p: NDArray[np.float64]
     settle_ms: float
+    pace: Pace = Pace.SOFTWARE
 
     def __post_init__(self) -> None:
         """Refuse what does not belong together.
@@ -116,8 +133,11 @@ class ExposurePlan:
         """Return this plan without its dark frames."""
         return replace(self, order_n=self.order_n[self.order_n != DARK])
 
-    def frame_ms_n(self, readout_ms: float, link_ms: float = 0.0, triggered: bool = False) -> NDArray[np.float64]:
+    def frame_ms_n(self, readout_ms: float, link_ms: float = 0.0) -> NDArray[np.float64]:
         """Estimate what each frame takes, (N,) ms.
+
+        By software one thing comes after the other. The others need no command for each frame; where the camera leads,
+        the next LED settles while the frame before is read out.
 
         Parameters
         ----------
@@ -125,16 +145,18 @@ class ExposurePlan:
             What the camera takes to read a frame out and hand it over, storing included.
         link_ms
             What a command to the LED board takes, reply included.
-        triggered
-            Camera and board trigger each other: no command per frame, and the next LED settles while the frame before
-            is read out. Else one thing after the other.
         """
         lit_ms_n = self.settle_ms + self.exposure_ms_n
-        return np.maximum(lit_ms_n, readout_ms) if triggered else link_ms + lit_ms_n + readout_ms
+        match self.pace:
+            case Pace.SOFTWARE:
+                return link_ms + lit_ms_n + readout_ms
+            case Pace.CAMERA:
+                return np.maximum(lit_ms_n, readout_ms)
+        return self.exposure_ms_n + readout_ms
 
-    def duration_s(self, readout_ms: float, link_ms: float = 0.0, triggered: bool = False) -> float:
+    def duration_s(self, readout_ms: float, link_ms: float = 0.0) -> float:
         """Estimate the time of the scan; parameters as `frame_ms_n`."""
-        return float(self.frame_ms_n(readout_ms, link_ms, triggered).sum()) / 1000
+        return float(self.frame_ms_n(readout_ms, link_ms).sum()) / 1000
 
 
 def make_plan(
@@ -178,6 +200,7 @@ def make_plan(
         order_n=np.concatenate([before_dark, np.tile(one_pass.astype(np.int32), settings.repeats)]),
         exposure_ms_p=exposure_ms_p,
         settle_ms=settle_ms,
+        pace=Pace(settings.trigger),
     )
 
 

@@ -92,6 +92,11 @@ class PlanSettings(Table):
     order: Literal["spread", "board"] = Field(
         default="spread", description="spread: angles fill evenly from the first frame on; board: as numbered"
     )
+    trigger: Literal["software", "camera", "board", "handshake"] = Field(
+        default="software",
+        description="who leads: software, the computer; camera, its exposure output switches the board; board, its"
+        " trigger output makes the camera expose; handshake, both. All but software need cables ([camera.trigger])",
+    )
 
     @field_validator("kind")
     @classmethod

@@ -1,4 +1,4 @@
-"""A scan: LED, settle, expose, read, write, next. On a thread of its own, from an experiment to the finished file.
+"""A scan: take a frame, write it, tell it, next. On a thread of its own, from an experiment to the finished file.
 
     idle --start--> preparing --> [moving] --> [waiting] --> [focusing] --> running --> finishing --> finished
                                      ^                                         |    (complete | cancelled | failed)
@@ -17,9 +17,7 @@
 * finished: `complete` only when every frame of every visit is in the file. Cancelled or failed, at whichever visit, the
   file keeps all that was stored.
 
-LED and frame are matched by count and by the board's own confirmation. A board that confirms before it switches would
-shift every angle by one: so a plan with dark frames ends with one more, after the brightest pattern, which must be dark
-again (it is not stored).
+`acquisition.pacing` takes the frames and sees to it that they belong to their LEDs; here they are stored and told.
 
 Dark frames belong to an exposure. The file has room for the mean of one kind: that of the plan's main exposure. They
 are taken once, in the first visit.
@@ -30,6 +28,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +38,7 @@ from acquisition.autofocus import AutofocusError, search
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame
 from acquisition.errors import OperatorError
 from acquisition.experiment import Experiment
+from acquisition.pacing import ScanError, check_pace, take_frames
 from acquisition.plan import DARK
 from acquisition.saturation import SaturationWatch
 from acquisition.scan_control import ScanControl
@@ -56,25 +56,18 @@ if TYPE_CHECKING:
     from acquisition.capture import CaptureStatus, MatchedReference
     from acquisition.experiment import Visit
     from acquisition.instrument import Instrument
+    from acquisition.pacing import TakenFrame
     from acquisition.plan import ExposurePlan
 
 __all__ = ["FinishReason", "Scan", "ScanError", "ScanState", "ScanStatus"]
 
 _log = logging.getLogger(__name__)
 
-_LAST_FRAME_LIMIT = 0.1
-"""Light of the closing dark frame over that of the brightest lit one, above which LEDs and frames are out of step."""
-
-
 _FILE_STATUS: dict[FinishReason, CaptureStatus] = {
     FinishReason.COMPLETE: "complete",
     FinishReason.CANCELLED: "aborted",
     FinishReason.FAILED: "failed",
 }
-
-
-class ScanError(OperatorError):
-    """The frames are not what the plan says."""
 
 
 class _CancelledError(Exception):
@@ -151,8 +144,6 @@ class Scan:
         frames = plan.dark_count + visits * self._lit_per_visit
         self._status = ScanStatus(ScanState.IDLE, None, 0, frames, visits=visits)
         self._exposing_s = 0.0  # of the frames done, for the estimate of those left
-        self._exposure_ms: float | None = None  # as set last by this scan; None: not yet
-        self._exposed_at_s = 0.0
         self._full_count = 2**header.optics.bit_depth - 1
 
     @property
@@ -222,6 +213,7 @@ class Scan:
         return reason, path
 
     def _prepare(self) -> Travel:
+        check_pace(self._instrument, self._experiment.plan)
         camera = self._instrument.camera
         if camera.image_shape != self._header.image_shape:
             raise ScanError(
@@ -287,7 +279,7 @@ class Scan:
         def expose(pattern_l: NDArray[np.float32], exposure_ms: float) -> NDArray[np.uint16]:
             if not self._may_go_on():
                 raise _CancelledError
-            return self._take(pattern_l, exposure_ms)
+            return self._snap(pattern_l, exposure_ms)
 
         self._report(state=ScanState.FOCUSING)
         try:
@@ -304,82 +296,57 @@ class Scan:
 
     def _expose_all(self, visit: Visit, writer: CaptureWriter) -> FinishReason:
         """Take and store every frame of one visit, until done or cancelled."""
-        plan = self._experiment.plan_of(visit)
-        exposures_ms, first = plan.exposure_ms_n.tolist(), self._status.frames_done
+        plan, first, taken_count = self._experiment.plan_of(visit), self._status.frames_done, 0
         dark_total = np.zeros(self._header.image_shape, np.float32)
         darks_left = per_exposure = plan.dark_count // len(plan.exposures_ms)
-        dark_light: dict[float, float] = {}
-        brightest, brightest_pattern = 0.0, DARK
-        for index, (pattern, exposure_ms) in enumerate(zip(plan.order_n.tolist(), exposures_ms, strict=True), first):
+        finished = False
+        while not finished:  # once, and again after each pause
             if not self._may_go_on():
                 return FinishReason.CANCELLED
-            began_s = time.perf_counter()
-            frame = self._expose(visit, index, pattern, exposure_ms)
-            light = _light(frame.image_yx)
-            if pattern != DARK:
-                writer.write_frame(frame)
-                self._saturation.see(frame)
-                if light > brightest:
-                    brightest, brightest_pattern = light, pattern
-                self._pass_on(frame)
-            else:
-                dark_light[exposure_ms] = dark_light.get(exposure_ms, 0.0) + light / per_exposure
-                if exposure_ms == plan.main_exposure_ms:
-                    dark_total += frame.image_yx
-                    darks_left -= 1
-                    if darks_left == 0:
-                        writer.write_dark(dark_total / np.float32(per_exposure), frame.exposure_ms, per_exposure)
-                    self._pass_on(frame)
-            self._exposing_s += time.perf_counter() - began_s
-            self._tell_progress(index + 1)
-        if dark_light and brightest_pattern != DARK:
-            self._check_step(dark_light, brightest, brightest_pattern)
+            with closing(take_frames(self._instrument, plan, taken_count)) as frames:
+                # After the last frame the source has still to see that all have been in step.
+                while taken_count == plan.frame_count or not (self._control.paused or self._control.cancelled):
+                    began_s = time.perf_counter()
+                    taken = next(frames, None)
+                    if taken is None:
+                        finished = True
+                        break
+                    frame = self._frame(visit, first, taken)
+                    if frame.pattern != DARK:
+                        writer.write_frame(frame)
+                        self._saturation.see(frame)
+                        self._pass_on(frame)
+                    elif plan.exposure_ms_n[taken.index] == plan.main_exposure_ms:
+                        dark_total += frame.image_yx
+                        darks_left -= 1
+                        if darks_left == 0:
+                            writer.write_dark(dark_total / np.float32(per_exposure), frame.exposure_ms, per_exposure)
+                        self._pass_on(frame)
+                    taken_count += 1
+                    self._exposing_s += time.perf_counter() - began_s
+                    self._tell_progress(first + taken_count)
         return FinishReason.COMPLETE
 
-    def _expose(self, visit: Visit, index: int, pattern: int, exposure_ms: float) -> Frame:
-        pattern_l = None if pattern == DARK else self._experiment.plan.patterns_pl[pattern]
-        image_yx = self._take(pattern_l, exposure_ms)
+    def _frame(self, visit: Visit, first: int, taken: TakenFrame) -> Frame:
+        image_yx = taken.image_yx
         return Frame(
-            index=index,
-            pattern=pattern,
+            index=first + taken.index,
+            pattern=taken.pattern,
             image_yx=image_yx,
-            exposure_ms=self._instrument.camera.exposure_ms,
-            host_time_s=self._exposed_at_s,
+            exposure_ms=taken.exposure_ms,
+            host_time_s=self._control.elapsed_s() - (time.perf_counter() - taken.time_s),
             saturated_fraction=float(np.count_nonzero(image_yx >= self._full_count) / image_yx.size),
             time_point=visit.time_point,
             position=visit.position,
         )
 
-    def _take(self, pattern_l: NDArray[np.float32] | None, exposure_ms: float) -> NDArray[np.uint16]:
-        """Light a pattern, or None, settle and expose; notes when the exposure began."""
+    def _snap(self, pattern_l: NDArray[np.float32], exposure_ms: float) -> NDArray[np.uint16]:
+        """Light a pattern, settle and expose."""
         instrument = self._instrument
-        if exposure_ms != self._exposure_ms:  # asking the camera for what it has costs time as well
-            instrument.camera.set_exposure_ms(exposure_ms)
-            self._exposure_ms = exposure_ms
-        if pattern_l is None:
-            instrument.leds.off()
-        else:
-            instrument.leds.show(pattern_l)
+        instrument.camera.set_exposure_ms(exposure_ms)
+        instrument.leds.show(pattern_l)
         time.sleep(self._experiment.plan.settle_ms / 1000)
-        self._exposed_at_s = self._control.elapsed_s()
         return instrument.camera.snap()
-
-    def _check_step(self, dark_light: dict[float, float], brightest: float, pattern: int) -> None:
-        """Expose without light after the brightest pattern: it is dark, or LEDs and frames have been out of step.
-
-        The last pattern of the plan would not do: one in dark field is hardly lighter than none.
-        """
-        plan = self._experiment.plan
-        exposure_ms = float(plan.exposure_ms_p[pattern])
-        dark = dark_light[exposure_ms]
-        self._instrument.leds.show(plan.patterns_pl[pattern])
-        last = _light(self._take(None, exposure_ms))
-        if last - dark > _LAST_FRAME_LIMIT * (brightest - dark) > 0:
-            raise ScanError(
-                f"The last frame is lit although the LEDs were switched off before it (mean {last:.0f} counts, dark "
-                f"{dark:.0f}): the LED board switches late, so the frames do not belong to the LEDs noted with them.",
-                "Increase led_board.settle_ms in the hardware profile and scan again; do not use this capture.",
-            )
 
     def _pass_on(self, frame: Frame) -> None:
         try:
@@ -434,8 +401,3 @@ class Scan:
             self._on_status(self._status)
         except Exception:
             _log.exception("status not passed on")
-
-
-def _light(image_yx: NDArray[np.uint16] | NDArray[np.float32]) -> float:
-    """Mean counts of an image, from every fourth pixel each way."""
-    return float(image_yx[::4, ::4].mean())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -20,10 +21,13 @@ from PySide6.QtWidgets import (
 )
 
 from acquisition.estimate import bytes_text, duration_text
+from acquisition.plan import Pace
 from gui.actions import button_for
 from gui.section import Section, hint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PySide6.QtGui import QAction
 
     from acquisition.estimate import Estimate
@@ -40,6 +44,12 @@ KINDS: dict[PlanKind, str] = {
     "multiplexed": "Several LEDs at once",
     "subset": "LEDs listed in the profile",
     "list": "Patterns of a file",
+}
+PACES: dict[Pace, str] = {
+    Pace.SOFTWARE: "the computer",
+    Pace.CAMERA: "the camera's exposures",
+    Pace.BOARD: "the LED board's timer",
+    Pace.HANDSHAKE: "camera and board in turn",
 }
 NEEDS_PROFILE: tuple[PlanKind, ...] = ("annular", "subset", "list")
 """Kinds that are only offered where the profile has their settings."""
@@ -73,6 +83,12 @@ class AcquirePanel(Section):
         self.every.setRange(1, 50)
         self.every.setPrefix("every ")
         self.every.setSuffix(". LED")
+        self.pace = QComboBox()
+        self.pace.setObjectName("plan_trigger")
+        self.pace.setAccessibleName("Who leads LEDs and camera")
+        for pace, text in PACES.items():
+            self.pace.addItem(text, pace.value)
+        self.pace.currentIndexChanged.connect(lambda _: self.plan_edited.emit())
         self.exposure.valueChanged.connect(lambda _: self.plan_edited.emit())
         self.every.valueChanged.connect(lambda _: self.plan_edited.emit())
         form = QGridLayout()
@@ -83,6 +99,8 @@ class AcquirePanel(Section):
         form.addWidget(self.kind, 1, 1, 1, 2)
         form.addWidget(self.exposure, 2, 1)
         form.addWidget(self.every, 2, 2)
+        form.addWidget(QLabel("Led by"), 3, 0)
+        form.addWidget(self.pace, 3, 1, 1, 2)
         self.folder = QPushButton()
         self.folder.setObjectName("folder")
         self.folder.setProperty("flat", "true")
@@ -123,7 +141,7 @@ class AcquirePanel(Section):
 
     def set_profile(self, profile: Profile) -> None:
         """Take the limits and the default plan of a profile."""
-        for widget in (self.kind, self.exposure, self.every):
+        for widget in (self.kind, self.exposure, self.every, self.pace):
             widget.blockSignals(True)
         self.kind.clear()
         for kind, text in KINDS.items():
@@ -134,12 +152,22 @@ class AcquirePanel(Section):
         self.exposure.setRange(limits.min, limits.max)
         self.exposure.setValue(profile.plan.exposure_ms)
         self.every.setValue(profile.plan.every)
-        for widget in (self.kind, self.exposure, self.every):
+        self.pace.setCurrentIndex(self.pace.findData(profile.plan.trigger))
+        for widget in (self.kind, self.exposure, self.every, self.pace):
             widget.blockSignals(False)
+
+    def set_paces(self, reasons: Mapping[Pace, str]) -> None:
+        """Offer the ways that the instrument can go: those with a reason against them are grey and tell it."""
+        model = self.pace.model()
+        assert isinstance(model, QStandardItemModel)
+        for index, pace in enumerate(PACES):
+            model.item(index).setEnabled(not reasons[pace])
+            reason = reasons[pace]
+            self.pace.setItemData(index, reason[:1].upper() + reason[1:], Qt.ItemDataRole.ToolTipRole)
 
     def set_connected(self, connected: bool) -> None:
         """Enable what needs an instrument."""
-        for widget in (self.kind, self.exposure, self.every):
+        for widget in (self.kind, self.exposure, self.every, self.pace):
             widget.setEnabled(connected)
         if not connected:
             self.summary.setText("Connect the instrument first.")
@@ -148,7 +176,12 @@ class AcquirePanel(Section):
 
     def chosen(self) -> dict[str, Any]:
         """Return what the operator chose, by the keys of the profile's table [plan]."""
-        return {"kind": self.kind.currentData(), "exposure_ms": self.exposure.value(), "every": self.every.value()}
+        return {
+            "kind": self.kind.currentData(),
+            "exposure_ms": self.exposure.value(),
+            "every": self.every.value(),
+            "trigger": self.pace.currentData(),
+        }
 
     def show_plan(self, plan: ExposurePlan, seconds: float, estimate: Estimate) -> None:
         """Tell what the plan will do; `seconds` is what the scans so far let expect."""
@@ -167,7 +200,7 @@ class AcquirePanel(Section):
 
     def set_scanning(self, scanning: bool) -> None:
         """While scanning the plan cannot be changed."""
-        for widget in (self.sample, self.kind, self.exposure, self.every, self.folder):
+        for widget in (self.sample, self.kind, self.exposure, self.every, self.pace, self.folder):
             widget.setEnabled(not scanning)
         self.set_paused(False)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acquisition.estimate import READOUT_MS
+from acquisition.plan import Pace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,9 +39,13 @@ class ScanTime:
         return plan.duration_s(self.readout_ms) + self._first_light_s(plan)
 
     def learn(self, plan: ExposurePlan, elapsed_s: float) -> None:
-        """Take the readout of the next estimate from a scan that is complete and took `elapsed_s`."""
-        beyond_s = elapsed_s - self._first_light_s(plan) - plan.duration_s(0.0)
-        self.readout_ms = max(0.0, 1000 * beyond_s / max(1, plan.frame_count))
+        """Take the readout of the next estimate from a scan that is complete and took `elapsed_s`.
+
+        Only one led by software shows it: in others it goes on beside the exposures.
+        """
+        if plan.pace is Pace.SOFTWARE:
+            beyond_s = elapsed_s - self._first_light_s(plan) - plan.duration_s(0.0)
+            self.readout_ms = max(0.0, 1000 * beyond_s / max(1, plan.frame_count))
         self._lit_l |= _used_l(plan)
 
     def _first_light_s(self, plan: ExposurePlan) -> float:

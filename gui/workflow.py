@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, Signal
 from acquisition.errors import OperatorError
 from acquisition.estimate import estimate
 from acquisition.experiment import Experiment
+from acquisition.pacing import check_pace, possible_paces
 from acquisition.plan import ExposurePlan, plan_for
 from acquisition.plan_reference import reference_for
 from acquisition.profile import Profile, ProfileError, load_profile
@@ -140,6 +141,7 @@ class Workflow(QObject):
         self.panels.live.set_instrument(
             instrument.led_na_l2, profile.objective.na, (limits.min, limits.max, limits.default)
         )
+        self.panels.acquire.set_paces(possible_paces(instrument))
         self.panels.acquire.set_connected(True)
         self.make_plan()
         if self._live_wanted:
@@ -199,6 +201,7 @@ class Workflow(QObject):
         acquire, profile, led_na_l2 = self.panels.acquire, self.instrument.profile, self.instrument.led_na_l2
         try:
             plan = plan_for(profile, led_na_l2, changed_plan(profile, acquire.chosen()))
+            check_pace(self.instrument, plan)
         except OperatorError as error:
             self.plan = None
             acquire.show_fault(error.message, error.remedy)

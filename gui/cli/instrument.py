@@ -72,7 +72,8 @@ def plan(
     The instrument is left alone. --plan, once for each key, puts a value in place of the profile's, for this call.
     Kinds of plan: brightfield, annular (na_min to na_max), darkfield (rings), dpc (half circles), multiplexed
     (leds_per_pattern, patterns, seed), subset (leds) and list (file, a CSV with pattern,led,brightness,exposure_ms).
-    All have every, exposure_ms, darkfield_exposure_ms, dark_frames, repeats and order.
+    All have every, exposure_ms, darkfield_exposure_ms, dark_frames, repeats, order and trigger (who leads: software,
+    camera, board or handshake).
 
     Example: `fieldscope plan -p my_microscope.toml --plan kind=multiplexed --plan leds_per_pattern=4`
     """
@@ -113,8 +114,9 @@ def capture(
     What it will take is told before the first frame; `fieldscope plan` tells it without the instrument, and what
     --plan can change.
 
-    Each frame is stored before the next one is exposed: a program that is killed loses none of them, a computer that
-    stops those of the last second at most. Ctrl-C ends the scan, keeps its frames and switches the LEDs off.
+    Each frame is stored before the next one is exposed (with a trigger: as it comes): a program that is killed loses
+    none of them, a computer that stops those of the last second at most. Ctrl-C ends the scan, keeps its frames and
+    switches the LEDs off.
 
     With --every and --count the plan is scanned again and again, LEDs off in between; with --positions at each place
     of the stages. All goes into one file, and each frame knows its time point and position.

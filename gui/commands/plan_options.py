@@ -66,7 +66,7 @@ def experiment_of(
 
 def _value(key: str, text: str) -> Any:
     """Read a value as it would stand in a profile; quotes and brackets may be left out."""
-    if key in ("kind", "order", "file", "reference"):
+    if key in ("kind", "order", "file", "reference", "trigger"):
         return text.strip("'\"")
     for written in (f"[{text}]" if key == "leds" and not text.startswith("[") else text, repr(text)):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from acquisition.estimate import MOVE_S, bytes_text, estimate
 from acquisition.experiment import Experiment, ExperimentError, Position, TimeLapse, make_experiment
-from acquisition.plan import ExposurePlan, make_plan, plan_for
+from acquisition.plan import ExposurePlan, Pace, make_plan, plan_for
 from acquisition.profile import Profile, parse_profile
 from acquisition.profile_plan import AutofocusSettings, ExperimentSettings, PlanSettings
 from acquisition.scan import FinishReason, Scan
@@ -75,8 +76,8 @@ def test_figures_of_one_scan(plan: ExposurePlan, small_profile: Profile) -> None
     figures = estimate(Experiment(plan), small_profile, LED_NA, readout_ms=20, link_ms=1)
     assert (figures.scans, figures.frames, figures.dark_frames, figures.patterns, figures.leds) == (1, 4, 4, 4, 4)
     beyond_ms = 5 + 20 + 1
-    # the closing dark frame has the longest exposure of those before
-    assert figures.total_s == figures.scan_s == pytest.approx((9 * beyond_ms + 5 * 10 + 4 * 50) / 1000)
+    # and three more to see that LEDs and frames are in step
+    assert figures.total_s == figures.scan_s == pytest.approx((11 * beyond_ms + 8 * 10 + 3 * 50) / 1000)
     assert figures.light_s == pytest.approx((3 * 10 + 50) / 1000)
     assert figures.led_exposure_s == pytest.approx(0.05)
     assert figures.brightfield_s == pytest.approx(0.08 / 3)
@@ -85,8 +86,9 @@ def test_figures_of_one_scan(plan: ExposurePlan, small_profile: Profile) -> None
     assert figures.late_s == 0
     assert figures.dose_j_per_cm2 is None
     assert figures.mixed == 0
-    triggered = estimate(Experiment(plan), small_profile, LED_NA, readout_ms=20, link_ms=1, triggered=True)
-    assert triggered.scan_s == pytest.approx((5 * 20 + 4 * 55) / 1000)  # 15 ms are shorter than the read-out
+    camera_leads = Experiment(replace(plan, pace=Pace.CAMERA))
+    triggered = estimate(camera_leads, small_profile, LED_NA, readout_ms=20, link_ms=1)
+    assert triggered.scan_s == pytest.approx((8 * 20 + 3 * 55) / 1000)  # 15 ms are shorter than the read-out
 
 
 def test_dose_counts_the_time_in_which_the_leds_shine(plan: ExposurePlan, small_profile: Profile) -> None:
@@ -128,15 +130,15 @@ def test_mixed_patterns_are_told(small_profile: Profile) -> None:
 
 @given(
     interval_s=st.floats(0, 5), count=st.integers(1, 8), places=st.integers(0, 3), readout_ms=st.floats(0, 100),
-    triggered=st.booleans(),
+    trigger=st.sampled_from(["software", "camera", "board", "handshake"]),
 )  # fmt: skip
 def test_no_time_point_starts_early(
-    interval_s: float, count: int, places: int, readout_ms: float, triggered: bool
+    interval_s: float, count: int, places: int, readout_ms: float, trigger: Any
 ) -> None:
-    chosen = PlanSettings(kind="brightfield", exposure_ms=10.0, dark_frames=1)
+    chosen = PlanSettings(kind="brightfield", exposure_ms=10.0, dark_frames=1, trigger=trigger)
     experiment = Experiment(make_plan(chosen, LED_NA, 0.4, 5.0), TimeLapse(interval_s, count), PLACES[:places])
     profile = _profile()
-    figures = estimate(experiment, profile, LED_NA, readout_ms=readout_ms, triggered=triggered)
+    figures = estimate(experiment, profile, LED_NA, readout_ms=readout_ms)
     assert figures.total_s >= (count - 1) * interval_s + figures.late_s
     assert figures.total_s <= count * max(interval_s, figures.round_s) + 1e-9
     assert figures.frames == count * max(1, places) * 3

@@ -12,7 +12,7 @@ from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from acquisition.leds import led_na, led_positions_mm
-from acquisition.plan import DARK, ExposurePlan, PlanError, make_plan, plan_for, spread_order
+from acquisition.plan import DARK, ExposurePlan, Pace, PlanError, make_plan, plan_for, spread_order
 from acquisition.profile import PlanSettings, load_profile
 
 if TYPE_CHECKING:
@@ -73,8 +73,11 @@ def test_dark_frames_first_then_every_repeat() -> None:
     assert plan.frame_count == 14
     assert plan.duration_s(readout_ms=8.0) == pytest.approx(14 * (10 + 2 + 8) / 1000)
     assert plan.duration_s(readout_ms=8.0, link_ms=1.0) == pytest.approx(14 * 21 / 1000)
-    assert plan.duration_s(readout_ms=8.0, link_ms=1.0, triggered=True) == pytest.approx(14 * 12 / 1000)
-    assert plan.duration_s(readout_ms=40.0, triggered=True) == pytest.approx(14 * 40 / 1000)
+    camera_leads = replace(plan, pace=Pace.CAMERA)
+    assert camera_leads.duration_s(readout_ms=8.0, link_ms=1.0) == pytest.approx(14 * 12 / 1000)
+    assert camera_leads.duration_s(readout_ms=40.0) == pytest.approx(14 * 40 / 1000)
+    for pace in (Pace.BOARD, Pace.HANDSHAKE):
+        assert replace(plan, pace=pace).duration_s(readout_ms=8.0, link_ms=1.0) == pytest.approx(14 * 18 / 1000)
 
 
 @pytest.mark.parametrize(

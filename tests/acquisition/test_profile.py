@@ -160,10 +160,10 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str, str, str, str]] = [
     ("roi", [("bit_depth = 16", "bit_depth = 16\nroi = [0, 0, 4, 4]")],
      "camera.roi", "[0, 0, 4, 4]", "at least 16", "width"),
     ("trigger without a way back",
-     [("[micromanager]", '[camera.trigger]\nexternal = { Mode = "External" }\n[micromanager]')],
+     [('internal = { TriggerDevice = "" }', "")],
      "camera.trigger", "{...}", "a table with internal", "set back"),
     ("trigger with half a way back",
-     [("[micromanager]", '[camera.trigger]\nexternal = { A = "1", B = "1" }\ninternal = { A = "0" }\n[micromanager]')],
+     [("external = { TriggerDevice =", 'external = { B = "1", TriggerDevice =')],
      "camera.trigger.internal", "{...}", "not for B", "set back"),
     ("device property", [("buffer_mb = 64", 'buffer_mb = 64\nproperties = { Shutter = "0" }')],
      "micromanager.properties", "{...}", "'Device.Property' (not 'Shutter')", "in quotes"),
@@ -236,8 +236,8 @@ def test_colors_and_templates() -> None:
 def test_triggers_stages_and_devices() -> None:
     profile = parse_profile(
         changed(
-            ("[micromanager]", '[camera.trigger]\nexposure_out = true\nexternal = { TriggerMode = "External" }\n'
-             'internal = { TriggerMode = "Internal" }\n[micromanager]'),
+            ('external = { TriggerDevice = "LED board" }', 'external = { TriggerMode = "External" }'),
+            ('internal = { TriggerDevice = "" }', 'internal = { TriggerMode = "Internal" }'),
             ("buffer_mb = 64", 'buffer_mb = 64\nproperties = { "Objective.State" = "1", "My.Shutter.State" = "0" }'),
             ("[sample]", "[stage]\nz_limits_um = [-50, 50.5]\nxy_limits_um = [[-1, 1], [-2, 2]]\n[sample]"),
         ),

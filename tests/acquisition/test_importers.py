@@ -370,7 +370,7 @@ def test_dark_frames_and_backgrounds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "option", "message"),
     [
-        (lambda path: plain(path, make_images(11)), "background", "holds 11 images, the plan .background of 12"),
+        (lambda path: plain(path, make_images(11)), "background", "holds 11 images, the plan .background of .*12"),
         (lambda path: plain(path, np.zeros((12, 5, 8), np.uint16)), "background", r"Image 1 of .* is \(5, 8\)"),
         (lambda path: plain(path, np.full((5, 7), np.nan, np.float32)), "dark", "pixels that are no counts"),
         (lambda path: plain(path, np.zeros((5, 7), np.int32)), "dark", r"is \(5, 7\) int32"),

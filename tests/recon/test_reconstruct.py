@@ -129,7 +129,7 @@ def test_multiplexed_patterns(tmp_path):
 def test_events_of_a_stored_capture(cells, tmp_path):
     events = []
     path = cells.write(tmp_path / "cells.h5")
-    field = reconstruct(str(path), replace(QUICK, max_seconds=2.0), events.append)
+    field = reconstruct(str(path), replace(QUICK, max_seconds=4.0), events.append)
     phases = [phase.name for phase in kind(events, Phase)]
     assert phases == ["calibrating", "first volume", "fitting", "assessing", "finished"]
     (ready,) = kind(events, FieldReady)

@@ -115,7 +115,7 @@ def test_it_is_continuous_and_ends_as_at_its_faces():
 
 def test_true_errors_of_a_fit_are_as_large_as_told(cells, cells_capture):
     """Cells of their own seed, size and light; none of them served to find the formula's numbers."""
-    field = reconstruct(str(cells_capture), FitSettings(model="born", max_seconds=8.0, device="cpu"), lambda _: None)
+    field = reconstruct(str(cells_capture), FitSettings(model="born", max_seconds=30.0, device="cpu"), lambda _: None)
     capture = read_capture(cells_capture)
     measurement = Measurement(capture.header)
     for pattern, counts in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):

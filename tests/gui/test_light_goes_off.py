@@ -56,7 +56,7 @@ medium_index = 1.33
 z_um = [-3.0, 3.0]
 [plan]
 kind = "brightfield"
-exposure_ms = 50.0
+exposure_ms = 250.0
 dark_frames = 0
 repeats = 100
 """

@@ -287,7 +287,11 @@ class CaptureWriter:
     def _store(self) -> None:
         """Hand all to the system, which outlives this program; now and then to the disk, which outlives the system."""
         self._disk.announce(self._file.id.get_filesize())
-        self._file.flush()
+        self._disk.hold_back()
+        try:
+            self._file.flush()
+        finally:
+            self._disk.release()
         self._disk.raise_error()
         if time.monotonic() - self._last_sync_s >= FSYNC_INTERVAL_S:
             self._disk.sync()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from acquisition.in_use import hold
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 
 _END_OF_FILE_AT = 40
@@ -34,9 +34,38 @@ class DiskFile(io.FileIO):
         super().__init__(path, "x+")
         hold(self)
         self.error: OSError | None = None
+        self._held: list[tuple[int, bytes]] | None = None
+
+    def hold_back(self) -> None:
+        """Keep what is written from now on, until `release`; to be called before HDF5 flushes."""
+        self._held = []
+
+    def release(self) -> None:
+        """Write what was kept, from the end of the file to its beginning.
+
+        HDF5's index grows towards the end, and what lies there is reached only from what lies before it. Written in
+        this order a part of it is never referred to before it is there, whenever the program is killed.
+        """
+        held, self._held = self._held or [], None
+        for place, data in sorted(held, key=lambda write: write[0], reverse=True):
+            self.seek(place)
+            self.write(data)
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Read; what was kept is written first."""
+        if self._held:
+            place = self.tell()
+            self.release()
+            self.seek(place)
+        return super().readinto(buffer)
 
     def write(self, data: ReadableBuffer) -> int:
         """Write all of `data`, or keep the error and let HDF5 think so."""
+        if self._held is not None:
+            kept = bytes(data)
+            self._held.append((self.tell(), kept))
+            self.seek(len(kept), os.SEEK_CUR)
+            return len(kept)
         rest = memoryview(data).cast("B")
         size = len(rest)
         try:

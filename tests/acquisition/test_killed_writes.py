@@ -1,0 +1,48 @@
+"""Killed between any two writes to the disk, a capture keeps every frame that was stored: all such moments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acquisition.capture import CaptureWriter, read_capture
+from acquisition.disk_file import DiskFile
+from tests.acquisition.captures import make_frame, make_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+FIRST, LAST = 58, 70
+"""Frames whose writes are all looked at: HDF5's index of 64 frames is split among them."""
+
+
+def test_no_moment_between_two_writes_loses_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, header = tmp_path / "a.h5", make_header()
+    frames = [make_frame(number, header) for number in range(LAST)]
+    snapshots: list[tuple[int, bytes]] = []
+    write = DiskFile.write
+
+    def write_and_look(disk: DiskFile, data: Any) -> int:
+        size = write(disk, data)
+        if writer_ready and writer.frames_written >= FIRST:
+            snapshots.append((writer.frames_written, path.with_name("a.h5.part").read_bytes()))
+        return size
+
+    writer_ready = False
+    monkeypatch.setattr(DiskFile, "write", write_and_look)
+    writer = CaptureWriter(path, header)
+    writer_ready = True
+    for frame in frames:
+        writer.write_frame(frame)
+    writer.finish("complete")
+    assert len(snapshots) > 10 * (LAST - FIRST)
+    for stored, left in snapshots:
+        part = tmp_path / "killed.h5.part"
+        part.write_bytes(left)
+        capture = read_capture(part)
+        assert len(capture.images_nyx) >= stored
+        np.testing.assert_array_equal(capture.images_nyx[:stored], [frame.image_yx for frame in frames[:stored]])
+        assert capture.pattern_n[:stored].tolist() == [frame.pattern for frame in frames[:stored]]

@@ -10,7 +10,7 @@ import pytest
 from acquisition.capture import CaptureWriter, Frame, match_reference, read_reference
 from acquisition.errors import OperatorError
 from recon.messages import FitSettings, Notice
-from recon.reconstruct import start_live
+from recon.start import start_live
 from tests.recon.simulate import photograph
 
 SETTINGS = FitSettings(max_seconds=0.2)

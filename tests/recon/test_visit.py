@@ -10,7 +10,8 @@ import pytest
 from acquisition.capture import CaptureWriter, Frame, read_visits
 from acquisition.errors import OperatorError
 from recon import messages
-from recon.reconstruct import Reconstruction, start_stored
+from recon.reconstruct import Reconstruction
+from recon.start import start_stored
 from recon.visit import choose_visit, read_visit
 
 if TYPE_CHECKING:

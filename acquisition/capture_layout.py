@@ -16,7 +16,7 @@ known, and read, where it is there:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,3 +51,8 @@ class CaptureError(OperatorError):
 def part_path(path: Path) -> Path:
     """Where a capture lies while its scan runs: `NAME.h5.part`."""
     return path.with_name(path.name + PART_SUFFIX)
+
+
+def is_schema(found: tuple[Any, Any], schema: str, schema_version: int) -> bool:
+    """Whether a file's attributes `schema` and `schema_version` name this one; damage may have made anything of them."""
+    return (str(found[0]), str(found[1])) == (schema, str(schema_version))

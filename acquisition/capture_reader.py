@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 import h5py
 import numpy as np
 
-from acquisition.capture_layout import FRAME_DATA, PER_FRAME, SCHEMA, SCHEMA_VERSION, CaptureError, part_path
+from acquisition.capture_layout import FRAME_DATA, PER_FRAME, SCHEMA, SCHEMA_VERSION, CaptureError, is_schema, part_path
 from acquisition.capture_records import Calibration, Capture, CaptureHeader, CaptureStatus, Optics, Truth
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Reader:
                 f"Take the copy from the acquisition computer, or save what is in it: fieldscope recover {self.path}",
             ) from error
         found = self.file.attrs.get("schema"), self.file.attrs.get("schema_version")
-        if found != (SCHEMA, SCHEMA_VERSION):
+        if not is_schema(found, SCHEMA, SCHEMA_VERSION):
             self.file.close()
             raise CaptureError(
                 f"{self.path} is not a capture this program reads: schema {found[0]} version {found[1]}, expected"

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from acquisition.capture_layout import FRAME_DATA, PER_FRAME, SCHEMA, SCHEMA_VERSION, CaptureError, images_address
+from acquisition.capture_layout import (
+    FRAME_DATA,
+    PER_FRAME,
+    SCHEMA,
+    SCHEMA_VERSION,
+    CaptureError,
+    images_address,
+    is_schema,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,7 +214,7 @@ def opened(path: Path) -> Iterator[OpenCapture]:
         except DAMAGE as error:
             raise nothing from error
         with file:
-            if found != (SCHEMA, SCHEMA_VERSION):
+            if not is_schema(found, SCHEMA, SCHEMA_VERSION):
                 raise CaptureError(
                     f"{path} is not a capture this program reads: schema {found[0]} version {found[1]}.",
                     f"Choose a file of {SCHEMA} version {SCHEMA_VERSION}.",

@@ -181,7 +181,8 @@ def test_each_position_keeps_its_focus_and_every_n_th_time_point_searches(
     )
     assert status.reason is FinishReason.COMPLETE
     assert focused == [(0, 0), (0, 1), (2, 0), (2, 1)]
-    assert max(heights.values()) - min(heights.values()) < 0.5, "all in focus, wherever the search began"
+    # The depth of field is 0.515 um / 0.65^2 = 1.2 um.
+    assert max(heights.values()) - min(heights.values()) < 1.0, "all in focus, wherever the search began"
     assert heights[1, 0] == pytest.approx(heights[0, 0], abs=0.02)
     assert len(read_capture(tmp_path / "a.h5").images_nyx) == 6 * (plan.frame_count - plan.dark_count)
 

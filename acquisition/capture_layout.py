@@ -54,5 +54,5 @@ def part_path(path: Path) -> Path:
 
 
 def is_schema(found: tuple[Any, Any], schema: str, schema_version: int) -> bool:
-    """Whether a file's attributes `schema` and `schema_version` name this one; damage may have made anything of them."""
+    """Whether the attributes `schema` and `schema_version` name this one; damage may have made anything of them."""
     return (str(found[0]), str(found[1])) == (schema, str(schema_version))

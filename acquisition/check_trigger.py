@@ -8,7 +8,9 @@ import numpy as np
 
 from acquisition.errors import OperatorError
 from acquisition.finding import error, ok
-from acquisition.led_array.protocol import Capability, SequenceRun
+from acquisition.led_array.protocol import SequenceRun
+from acquisition.pacing import possible_paces
+from acquisition.plan import Pace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,17 +25,14 @@ PATIENCE_S = 5.0
 SPARE_MS = 30.0
 """Beyond the exposure, for the camera's read-out, where the board leads by its timer."""
 
+WAYS = {Pace.CAMERA: "camera leads", Pace.BOARD: "board leads", Pace.HANDSHAKE: "handshake"}
+"""The ways that need cables, in words."""
 
-def possible_ways(instrument: Instrument) -> list[str]:
-    """How camera and board can pace each other, by the profile's wiring and the board's abilities."""
-    can, camera = instrument.board_info.capabilities, instrument.camera
-    camera_leads = camera.exposure_out and Capability.SEQUENCE in can and Capability.TRIGGER_IN in can
-    board_leads = camera.has_external_trigger and Capability.SEQUENCE in can and Capability.TRIGGER_OUT in can
-    return [
-        *(["camera leads"] if camera_leads else []),
-        *(["board leads"] if board_leads else []),
-        *(["handshake"] if camera_leads and board_leads else []),
-    ]
+
+def possible_ways(instrument: Instrument) -> list[Pace]:
+    """How camera and board can pace each other over their cables, by the profile's wiring and the board's abilities."""
+    paces = possible_paces(instrument)
+    return [way for way in WAYS if not paces[way]]
 
 
 def check_triggers(instrument: Instrument, led: int, exposure_ms: float) -> list[Finding]:
@@ -61,8 +60,8 @@ def check_triggers(instrument: Instrument, led: int, exposure_ms: float) -> list
     return [_check_way(instrument, way, led, exposure_ms) for way in ways]
 
 
-def _check_way(instrument: Instrument, way: str, led: int, exposure_ms: float) -> Finding:
-    name = f"Trigger: {way}"
+def _check_way(instrument: Instrument, way: Pace, led: int, exposure_ms: float) -> Finding:
+    name = f"Trigger: {WAYS[way]}"
     try:
         light_n, extra = _run(instrument, way, led, exposure_ms)
     except OperatorError as failure:
@@ -82,7 +81,7 @@ def _check_way(instrument: Instrument, way: str, led: int, exposure_ms: float) -
     return ok(name, f"{len(LIT_N)} frames in step with the LEDs")
 
 
-def _run(instrument: Instrument, way: str, led: int, exposure_ms: float) -> tuple[NDArray[np.float64], int]:
+def _run(instrument: Instrument, way: Pace, led: int, exposure_ms: float) -> tuple[NDArray[np.float64], int]:
     """Mean counts of each frame (N,), and how many frames came beyond those."""
     leds, camera, count = instrument.leds, instrument.camera, len(LIT_N)
     camera.set_exposure_ms(exposure_ms)
@@ -91,10 +90,10 @@ def _run(instrument: Instrument, way: str, led: int, exposure_ms: float) -> tupl
     settle_ms = instrument.profile.led_board.settle_ms
     timed_ms = max(exposure_ms + settle_ms + SPARE_MS, instrument.board_info.min_interval_ms)
     match way:
-        case "camera leads":
+        case Pace.CAMERA:
             leds.start_sequence(SequenceRun("trigger", trigger_timeout_s=PATIENCE_S))
             camera.start_sequence(count)
-        case "board leads":
+        case Pace.BOARD:
             camera.start_sequence(count + 1, external_trigger=True)
             leds.start_sequence(SequenceRun("timer", interval_ms=timed_ms, send_trigger=True))
         case _:

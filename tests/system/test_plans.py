@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from acquisition.capture import read_capture
 from acquisition.profile import shipped_profiles
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", "TERM": "dumb"}
+from tests.system.command_line import fieldscope
 
 KINDS = {
     "dpc": ("exposure_ms=1",),
@@ -25,15 +19,6 @@ KINDS = {
     "subset": ("leds=3,1,20", "repeats=2"),
     "list": ("file=list.csv",),
 }
-
-
-def fieldscope(*arguments, folder, code=0):
-    result = subprocess.run(
-        [sys.executable, "-m", "gui.cli", *map(str, arguments)], cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert result.returncode == code, result.stderr
-    return result
 
 
 @pytest.fixture

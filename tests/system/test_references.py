@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,18 +10,7 @@ import pytest
 from acquisition.capture import read_capture, read_truth
 from acquisition.profile import shipped_profiles
 from recon import load_field
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", "TERM": "dumb"}
-
-
-def fieldscope(*arguments, folder, code=0):
-    result = subprocess.run(
-        [sys.executable, "-m", "gui.cli", *map(str, arguments)], cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert result.returncode == code, result.stderr
-    return result
+from tests.system.command_line import fieldscope
 
 
 @pytest.fixture

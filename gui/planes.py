@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from recon.messages import RequestSlice
+
 Point = tuple[float, float, float]
 
 MOST_POINTS = 1_500_000
@@ -79,16 +81,16 @@ class Plane:
         return Plane(self.axes, self.at_um, self.left_um, self.top_um, self.width_um, self.height_um, shape)
 
 
-def plane_of_answer(axes: SliceAxes, origin_um: Point, u_um: Point, v_um: Point, shape: tuple[int, int]) -> Plane:
-    """Rebuild the rectangle an answered picture was asked for."""
+def plane_of_answer(axes: SliceAxes, asked: RequestSlice) -> Plane:
+    """Rebuild the rectangle that a picture was asked for."""
     return Plane(
         axes,
-        origin_um[axes.normal],
-        origin_um[axes.column],
-        origin_um[axes.row],
-        u_um[axes.column],
-        v_um[axes.row],
-        shape,
+        asked.origin_um[axes.normal],
+        asked.origin_um[axes.column],
+        asked.origin_um[axes.row],
+        asked.u_um[axes.column],
+        asked.v_um[axes.row],
+        asked.shape,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
@@ -22,10 +23,9 @@ from recon.messages import (
     Heartbeat,
     Notice,
     Phase,
+    Picture,
     Ready,
-    RequestSlice,
     Saved,
-    SliceImage,
 )
 from recon.shared import discard, take
 
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader, MatchedReference
-    from gui.planes import Plane
-    from recon.messages import Command, Event, FitSettings, IndexPart
+    from recon.messages import Command, Event, FitSettings, PictureRequest
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -198,7 +197,7 @@ class ReconBridge(QObject):
         """Take an event on the reader thread: copy a picture out of shared memory, and hand over."""
         self._heard_at_s = time.monotonic()
         picture = None
-        if isinstance(event, SliceImage):
+        if isinstance(event, Picture):
             if self._closing or generation != self._generation or event.run != self.run:
                 discard(event.image)
                 return
@@ -224,7 +223,7 @@ class ReconBridge(QObject):
         if event.run != self.run:
             log.debug("dropped an event of run %s: %s", event.run, type(event).__name__)
             return
-        if isinstance(event, SliceImage):
+        if isinstance(event, Picture):
             self.picture.emit(event, picture)
         elif isinstance(event, Phase):
             self._tolerance_s, self._stepped_at_s = LONG_STEP_S, time.monotonic()
@@ -327,12 +326,11 @@ class ReconBridge(QObject):
             run = self.run
             self._call(lambda process: process.save(run, str(path)))
 
-    def request_slice(self, view: str, request: int, plane: Plane, part: IndexPart) -> None:
-        """Ask for a picture of the current field."""
+    def request_picture(self, asked: PictureRequest) -> None:
+        """Ask for a picture of the current field; the views leave the number of the run to be filled in here."""
         if self.run is not None and self.has_field:
-            run = self.run
-            asked = RequestSlice(run, view, request, plane.origin_um, plane.u_um, plane.v_um, plane.shape, part)
-            self._call(lambda process: process.send(asked))
+            of_run = replace(asked, run=self.run)
+            self._call(lambda process: process.send(of_run))
 
     def _call(self, call: Callable[[Process], Result]) -> Result | None:
         if self._process is None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gui.navigator import Navigator
-    from recon.messages import SliceImage
+    from recon.messages import Picture
 
 REST_MS = 120
 MOVING_FACTOR = 4
@@ -323,13 +323,12 @@ class SliceView(QWidget):
     def _send(self, view: str, request: int, plane: Plane) -> None:
         self.picture_wanted.emit(view, request, plane)
 
-    def show_picture(self, answer: SliceImage, picture: NDArray[np.float32]) -> None:
+    def show_picture(self, answer: Picture, picture: NDArray[np.float32]) -> None:
         """Put an answer of this view at the rectangle it was asked for, unless a newer one is there."""
         channel = self.sharp if answer.view == self.sharp.name else self.whole
         if not self._has_field or not channel.answered(answer.request):
             return
-        rows, columns = picture.shape
-        plane = plane_of_answer(self.axes, answer.origin_um, answer.u_um, answer.v_um, (rows, columns))
+        plane = plane_of_answer(self.axes, answer.asked)
         self._planes[answer.view] = (plane, picture)
         image = self.images[answer.view]
         image.setImage(picture, autoLevels=False, levels=self._levels)

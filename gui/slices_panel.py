@@ -13,12 +13,13 @@ from gui.contrast_panel import ContrastPanel
 from gui.navigator import Navigator
 from gui.planes import XY, XZ, YZ, Plane
 from gui.slice_view import SliceView
+from recon.messages import NO_RUN, RequestSlice
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recon.messages import FieldReady, IndexPart, SliceImage
+    from recon.messages import FieldReady, IndexPart, Picture
 
 KEY_ZOOM = 1.25
 HOW_TO_START = (
@@ -30,10 +31,10 @@ HOW_TO_START = (
 class SlicesPanel(QWidget):
     """Slices of the field that is being fitted or was opened.
 
-    `picture_wanted(view, request, plane, part)` goes to the reconstruction process, its answers come to `show_picture`.
+    `picture_wanted(request)` goes to the reconstruction process, its answers come to `show_picture`.
     """
 
-    picture_wanted = Signal(str, int, object, str)
+    picture_wanted = Signal(object)
     read_out = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -125,7 +126,7 @@ class SlicesPanel(QWidget):
         self.hint.show()
         self.read_out.emit("")
 
-    def show_picture(self, answer: SliceImage, picture: NDArray[np.float32]) -> None:
+    def show_picture(self, answer: Picture, picture: NDArray[np.float32]) -> None:
         """Hand an answer to the view it belongs to."""
         view = self.views.get(answer.view.split(" ", maxsplit=1)[0])
         if view is not None:
@@ -141,7 +142,10 @@ class SlicesPanel(QWidget):
                 view.start()
 
     def _forward(self, view: str, request: int, plane: Plane) -> None:
-        self.picture_wanted.emit(view, request, plane, cast("IndexPart", self.contrast.shown_part))
+        part = cast("IndexPart", self.contrast.shown_part)
+        self.picture_wanted.emit(
+            RequestSlice(NO_RUN, view, request, plane.origin_um, plane.u_um, plane.v_um, plane.shape, part)
+        )
 
     # --- view ---------------------------------------------------------------------------------------------------------
 

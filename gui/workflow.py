@@ -68,7 +68,7 @@ class Workflow(QObject):
         panels.acquire.plan_edited.connect(self.make_plan)
         panels.live.exposure_chosen.connect(service.set_exposure)
         panels.live.light_chosen.connect(self._light)
-        panels.slices.picture_wanted.connect(bridge.request_slice)
+        panels.slices.picture_wanted.connect(bridge.request_picture)
         service.check_made.connect(panels.instrument.add_check)
         service.opened.connect(self._opened)
         service.open_failed.connect(self._open_failed)

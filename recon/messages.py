@@ -10,7 +10,7 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
                             Shutdown
     process ->  window      Ready Heartbeat                                               the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
-                            SliceImage                                                    a picture of the field
+                            Picture                                                       what a request asked for
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 ModelName = Literal["auto", "born", "beam", "ssnp"]
 IndexPart = Literal["dn", "kappa"]
+
+NO_RUN = 0
+"""Stands in a request until it is known whose run it belongs to; runs are numbered from 1."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,14 @@ class SaveField:
 
 @dataclass(frozen=True)
 class RequestSlice:
-    """A picture of a plane. Each view has one plane: a newer request replaces an older one that still waits.
+    """A picture of a plane: float32 (rows, columns).
+
+    Each view shows one picture: a newer request of the same `view` replaces an older one that still waits. While the
+    field is being fitted the process answers again, unasked, whenever the field has changed and the view budget allows.
+    That holds for all requests of pictures.
 
     The plane is spanned from its corner `origin_um` by the edges `u_um` (columns) and `v_um` (rows); pixel (i, j) of
-    `shape` (rows, columns) is evaluated at origin + (j + 0.5) / columns * u + (i + 0.5) / rows * v. While the field is
-    being fitted the process answers again, unasked, whenever the field has changed and the view budget allows.
+    `shape` (rows, columns) is evaluated at origin + (j + 0.5) / columns * u + (i + 0.5) / rows * v.
     """
 
     run: int
@@ -161,6 +167,9 @@ class RequestSlice:
     v_um: tuple[float, float, float]
     shape: tuple[int, int]
     part: IndexPart = "dn"
+
+
+PictureRequest = RequestSlice
 
 
 @dataclass(frozen=True)
@@ -273,17 +282,27 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class SliceImage:
-    """The picture asked for by `RequestSlice`, float32 (rows, columns), with the plane it shows."""
+class Picture:
+    """The picture that `asked` asked for, and the step of the fit it shows."""
 
-    run: int
-    view: str
-    request: int
+    asked: PictureRequest
     image: SharedArray | NDArray[Any]
-    origin_um: tuple[float, float, float]
-    u_um: tuple[float, float, float]
-    v_um: tuple[float, float, float]
     step: int
+
+    @property
+    def run(self) -> int:
+        """Run of the request."""
+        return self.asked.run
+
+    @property
+    def view(self) -> str:
+        """View of the request."""
+        return self.asked.view
+
+    @property
+    def request(self) -> int:
+        """Number of the request."""
+        return self.asked.request
 
 
 Command = (
@@ -295,8 +314,8 @@ Command = (
     | FinishNow
     | Cancel
     | SaveField
-    | RequestSlice
+    | PictureRequest
     | SetViewBudget
     | Shutdown
 )
-Event = Ready | Heartbeat | Phase | FitProgress | FieldReady | Finished | Saved | Notice | Failed | SliceImage
+Event = Ready | Heartbeat | Phase | FitProgress | FieldReady | Finished | Saved | Notice | Failed | Picture

@@ -12,20 +12,20 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from acquisition.errors import OperatorError
 from recon import messages, shared
 from recon.device import choose_device, memory_mb
 from recon.field_file import program_versions, read_field, write_field
+from recon.pictures import paint
 from recon.reconstruct import State, field_ready
 from recon.start import start_live, start_stored
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from recon.messages import Event, RequestSlice
+    from recon.messages import Event, PictureRequest
     from recon.reconstruct import Reconstruction
     from recon.result import Field
     from recon.tiled import TiledReconstruction
@@ -54,7 +54,7 @@ class _Stop(Exception):
 class _View:
     """The plane one view shows, and which state of the field it was last painted from."""
 
-    request: RequestSlice
+    request: PictureRequest
     painted_step: int = -1
     answered: bool = False
 
@@ -162,7 +162,7 @@ class Worker:
             return
         self._beat()
         for command in self._receive(0.0):
-            if isinstance(command, messages.RequestSlice) and command.run == self.run:
+            if isinstance(command, messages.PictureRequest) and command.run == self.run:
                 self._handle_safely(command)
             else:
                 self._waiting.append(command)
@@ -205,7 +205,7 @@ class Worker:
                 shared.discard(image)
             case _ if command.run != self.run:
                 log.info("%s of run %d dropped, run is %d", type(command).__name__, command.run, self.run)
-            case messages.RequestSlice():
+            case messages.PictureRequest():
                 known = self.views.get(command.view)
                 if known is None or command.request >= known.request.request:
                     self.views[command.view] = _View(command)
@@ -319,17 +319,10 @@ class Worker:
         return True
 
     def _answer(self, view: _View, shown: Field | TiledField) -> None:
-        request = view.request
-        index = shown.slice(request.origin_um, request.u_um, request.v_um, request.shape)
-        picture = index.imag if request.part == "kappa" else index.real - np.float32(shown.medium_index)
+        picture = paint(view.request, shown)
         view.answered = True
         view.painted_step = self._field_step()
-        self.emit(
-            messages.SliceImage(
-                request.run, request.view, request.request, shared.share(picture.astype(np.float32)),
-                request.origin_um, request.u_um, request.v_um, view.painted_step,
-            )
-        )  # fmt: skip
+        self.emit(messages.Picture(view.request, shared.share(picture), view.painted_step))
 
 
 def main(connection: Connection, device: str) -> None:

@@ -97,9 +97,7 @@ class FakeProcess:
         """Send the picture a request asked for."""
         shared = share(scale * picture(asked))
         self.tell(
-            messages.SliceImage(
-                asked.run, asked.view, asked.request, shared, asked.origin_um, asked.u_um, asked.v_um, step=1
-            )
+            messages.Picture(asked, shared, step=1)
         )
 
     def show_field(self, run: int) -> None:

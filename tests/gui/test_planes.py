@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gui.planes import MOST_POINTS, XY, XZ, YZ, plane_of_answer, visible_plane, whole_plane
+from recon.messages import RequestSlice
 
 BOUNDS_UM = np.array([[-40.0, -30.0, -15.0], [40.0, 30.0, 15.0]])
 
@@ -68,4 +69,5 @@ def test_coarser_keeps_the_rectangle() -> None:
 def test_answers_are_placed_where_they_were_asked(axes) -> None:
     plane = whole_plane(axes, 2.0, BOUNDS_UM, 128)
     assert max(plane.shape) == 128
-    assert plane_of_answer(axes, plane.origin_um, plane.u_um, plane.v_um, plane.shape) == plane
+    asked = RequestSlice(1, axes.name, 1, plane.origin_um, plane.u_um, plane.v_um, plane.shape)
+    assert plane_of_answer(axes, asked) == plane

@@ -48,7 +48,7 @@ def test_the_requested_plane_is_the_visible_rectangle(window: MainWindow, proces
     assert navigator.zoom / before == pytest.approx(1.2**17)
     (left, right), (top, bottom) = view.box.viewRange()
     asked = process.last("xy")
-    plane = plane_of_answer(XY, asked.origin_um, asked.u_um, asked.v_um, asked.shape)
+    plane = plane_of_answer(XY, asked)
     assert plane.left_um == pytest.approx(left)
     assert plane.left_um + plane.width_um == pytest.approx(right)
     assert plane.top_um == pytest.approx(top)

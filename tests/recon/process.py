@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recon import shared
 from recon.client import ReconstructionProcess
-from recon.messages import Failed, FitSettings, Ready, RequestSlice, SliceImage
+from recon.messages import Failed, FitSettings, Picture, Ready, RequestSlice
 
 PATIENCE_S = 90.0
 LONG = FitSettings(max_seconds=600.0, device="cpu")
@@ -26,11 +26,11 @@ class Listener:
         self._changed = threading.Condition()
 
     def __call__(self, event):
-        if isinstance(event, SliceImage):
+        if isinstance(event, Picture):
             self.blocks.append(event.image.name)
             picture = shared.take(event.image)
         with self._changed:
-            if isinstance(event, SliceImage):
+            if isinstance(event, Picture):
                 self.pictures.setdefault((event.run, event.view, event.request), []).append((event.step, picture))
             self.events.append(event)
             self._changed.notify_all()

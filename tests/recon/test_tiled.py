@@ -14,7 +14,7 @@ import torch
 from acquisition.errors import OperatorError
 from recon import load_field, survey, tiled
 from recon.field_file import write_field
-from recon.messages import FieldReady, Finished, FitProgress, FitSettings, Notice, Phase, Saved, SliceImage
+from recon.messages import FieldReady, Finished, FitProgress, FitSettings, Notice, Phase, Picture, Saved
 from recon.quality import correlation, psnr_db
 from recon.reconstruct import Reconstruction, State
 from recon.start import start_live, start_stored
@@ -339,7 +339,7 @@ def test_the_reconstruction_process_shows_and_saves_tiles(process, heard, large_
     again = process.open_field(str(tmp_path / "a.field.h5"))
     assert heard.wait(FieldReady, again).bounds_um == pytest.approx(field.bounds)
     process.send(plane(again, request=7))
-    heard.wait(SliceImage, again)
+    heard.wait(Picture, again)
     (_, picture), *_ = heard.pictures[again, "xy", 7]
     index = field.slice((-3.0, -2.0, 0.2), (6.0, 0.0, 0.0), (0.0, 4.0, 0.0), (20, 30))
     assert picture == pytest.approx(index.real - 1.33, abs=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recon import load_field
-from recon.messages import FieldReady, Finished, FitProgress, Heartbeat, Phase, RequestSlice, Saved, SliceImage
+from recon.messages import FieldReady, Finished, FitProgress, Heartbeat, Phase, Picture, RequestSlice, Saved
 from tests.recon.process import LONG, SHORT, feed, plane
 
 pytestmark = pytest.mark.usefixtures("every_frame_is_taken")
@@ -25,7 +25,7 @@ def test_a_live_run_shows_its_volume_before_the_last_frame(process, heard, cells
     ready = heard.wait(FieldReady, run)
     assert ready.bounds_um.shape == (2, 3)
     process.send(plane(run))
-    heard.wait(SliceImage, run)
+    heard.wait(Picture, run)
     feed(process, run, cells, order[9:])
     heard.wait(FitProgress, run, until=lambda event: event.frames_used >= 18)
     assert not heard.of(Finished, run)
@@ -43,7 +43,7 @@ def test_a_live_run_shows_its_volume_before_the_last_frame(process, heard, cells
     field = load_field(tmp_path / "live.field.h5")
     assert field.history.capture_name == "cells.h5" and len(field.history.capture_sha256) == 64
     process.send(plane(run, "again", 7))
-    heard.wait(SliceImage, run, until=lambda event: event.request == 7)
+    heard.wait(Picture, run, until=lambda event: event.request == 7)
     _, picture = heard.pictures[run, "again", 7][-1]
     expected = field.slice((-3.0, -2.0, 0.2), (6.0, 0.0, 0.0), (0.0, 4.0, 0.0), (20, 30)).real - 1.33
     assert np.abs(picture - expected).max() < 0.01 * expected.max()
@@ -63,7 +63,7 @@ def test_finish_now_keeps_the_field(process, heard, cells_capture):
     finished = heard.wait(Finished, run)
     assert finished.reason == "finished by the operator" and finished.steps < 1000
     process.send(plane(run))
-    heard.wait(SliceImage, run)
+    heard.wait(Picture, run)
 
 
 def test_cancel_discards_the_run(process, heard, cells_capture, tmp_path):
@@ -77,7 +77,7 @@ def test_cancel_discards_the_run(process, heard, cells_capture, tmp_path):
     quiet_from = len(heard.events)
     time.sleep(1.0)
     assert not heard.of(FitProgress, run, since=quiet_from)
-    assert not heard.of(SliceImage, run) and not heard.of(Finished, run)
+    assert not heard.of(Picture, run) and not heard.of(Finished, run)
     assert not (tmp_path / "none.h5").exists()
 
 
@@ -89,7 +89,7 @@ def test_a_new_run_replaces_the_old_one_whose_messages_are_dropped(process, hear
     heard.wait(FitProgress, new)
     since = len(heard.events)
     process.send(plane(new, "xy", 1))
-    heard.wait(SliceImage, new)
+    heard.wait(Picture, new)
     feed(process, old, cells, range(10, 19))
     process.frames_done(old)
     process.finish_now(old)
@@ -97,7 +97,7 @@ def test_a_new_run_replaces_the_old_one_whose_messages_are_dropped(process, hear
     process.send(plane(old, "xy", 99))
     # The view of the new run is still painted, again and again; nothing of the old run is heard.
     step = heard.of(FitProgress, new)[-1].step
-    heard.wait(SliceImage, new, until=lambda event: event.step > step + 5)
+    heard.wait(Picture, new, until=lambda event: event.step > step + 5)
     assert not [e for e in heard.events[since:] if getattr(e, "run", new) != new]
 
 
@@ -124,8 +124,8 @@ def test_an_opened_field_is_served(process, heard, opened, field_path):
         ]
     ):
         process.send(RequestSlice(opened, "a", number, origin, u, v, (30, 40), part))
-        event = heard.wait(SliceImage, opened, until=lambda e, number=number: e.request == number)
-        assert (event.origin_um, event.u_um, event.v_um) == (origin, u, v)
+        event = heard.wait(Picture, opened, until=lambda e, number=number: e.request == number)
+        assert (event.asked.origin_um, event.asked.u_um, event.asked.v_um) == (origin, u, v)
         _, picture = heard.pictures[opened, "a", number][-1]
         index = field.slice(origin, u, v, (30, 40))
         assert picture.dtype == np.float32
@@ -140,7 +140,7 @@ def test_each_request_is_answered_once_when_nothing_changes(process, heard, cell
         run = process.start_stored(str(cells_capture), SHORT)
     heard.wait(Finished, run)
     process.send(plane(run, "large", 1, shape=(300, 300)))
-    heard.wait(SliceImage, run)
+    heard.wait(Picture, run)
     heard.wait(Heartbeat, since=len(heard.events))
     heard.wait(Heartbeat, since=len(heard.events))
     assert len(heard.pictures[run, "large", 1]) == 1
@@ -149,14 +149,14 @@ def test_each_request_is_answered_once_when_nothing_changes(process, heard, cell
 def test_the_newest_request_of_a_view_wins(process, heard, opened):
     for request in range(1, 60):
         process.send(plane(opened, "fast", request, shape=(150, 150), z_um=0.01 * request))
-    heard.wait(SliceImage, opened, until=lambda event: event.request == 59)
-    requests = [event.request for event in heard.of(SliceImage, opened)]
+    heard.wait(Picture, opened, until=lambda event: event.request == 59)
+    requests = [event.request for event in heard.of(Picture, opened)]
     assert requests == sorted(requests)
     assert len(requests) < 59
     process.send(plane(opened, "fast", 5))
     process.send(plane(opened, "other", 1))
-    heard.wait(SliceImage, opened, until=lambda event: event.view == "other")
-    assert [event.request for event in heard.of(SliceImage, opened) if event.view == "fast"][-1] == 59
+    heard.wait(Picture, opened, until=lambda event: event.view == "other")
+    assert [event.request for event in heard.of(Picture, opened) if event.view == "fast"][-1] == 59
 
 
 def test_views_are_painted_again_while_the_field_is_fitted(process, heard, cells_capture):
@@ -165,7 +165,7 @@ def test_views_are_painted_again_while_the_field_is_fitted(process, heard, cells
     for view in ("xy", "xz", "yz"):
         process.send(plane(run, view))
     for view in ("xy", "xz", "yz"):
-        heard.wait(SliceImage, run, until=lambda event, view=view: event.view == view and event.step > 15)
+        heard.wait(Picture, run, until=lambda event, view=view: event.view == view and event.step > 15)
         steps, pictures = zip(*heard.pictures[run, view, 1], strict=True)
         assert len(steps) >= 3 and list(steps) == sorted(set(steps))
         assert np.abs(pictures[-1] - pictures[0]).max() > 0
@@ -183,7 +183,7 @@ def test_a_request_is_answered_within_a_step_of_a_slow_fit(process, heard, cells
     for request in range(1, 6):
         start = time.monotonic()
         process.send(plane(run, "xy", request, shape=(60, 60)))
-        heard.wait(SliceImage, run, until=lambda event, request=request: event.request == request)
+        heard.wait(Picture, run, until=lambda event, request=request: event.request == request)
         delays.append(time.monotonic() - start)
     progress = heard.of(FitProgress, run)
     print(f"answers after {np.round(delays, 2)} s")

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QWidget,
 )
@@ -105,6 +106,7 @@ class AcquirePanel(Section):
         self.folder.setObjectName("folder")
         self.folder.setProperty("flat", "true")
         self.folder.setStyleSheet("text-align: left; padding: 2px 0;")
+        self.folder.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # long paths are cut
         self.folder.clicked.connect(self.folder_wanted)
         self.summary = hint("Connect the instrument first.")
         self.summary.setObjectName("plan_summary")

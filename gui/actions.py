@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMainWindow, QPushButton
+from PySide6.QtWidgets import QCheckBox, QMainWindow, QPushButton
+
+from gui.tasks import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,7 +68,15 @@ ACTIONS = (
         "Fit with the settings as they are now",
     ),
     ActionSpec("restart_process", "Restart the reconstruction process", "&Reconstruct", "", "After it failed or hangs"),
-    ActionSpec("reset_view", "Whole volume", "&View", "Home", "Show the whole box"),
+    *(
+        ActionSpec(
+            f"go_{task.name.lower()}", f"Task: {task.value}", "&View", f"Ctrl+{number}", f"Go to the task {task.value}"
+        )
+        for number, task in enumerate(Task, 1)
+    ),
+    ActionSpec("next_view", "Next way to look", "-&View", "Ctrl+Tab", "Slices, and what stands beside them as tabs"),
+    ActionSpec("previous_view", "Previous way to look", "&View", "Ctrl+Shift+Tab"),
+    ActionSpec("reset_view", "Whole volume", "-&View", "Home", "Show the whole box"),
     ActionSpec("zoom_in", "Zoom in", "&View", "Ctrl++", "Magnify about the cross-hair"),
     ActionSpec("zoom_out", "Zoom out", "&View", "Ctrl+-", "Shrink about the cross-hair"),
     ActionSpec("centre", "Centre on the cross-hair", "&View", "Ctrl+0"),
@@ -125,6 +135,18 @@ def button_for(action: QAction, primary: bool = False) -> QPushButton:
     button.clicked.connect(action.trigger)
     action.enabledChanged.connect(button.setEnabled)
     return button
+
+
+def check_box_for(action: QAction) -> QCheckBox:
+    """Check box that shows and changes the state of a switch."""
+    box = QCheckBox(action.text())
+    box.setObjectName(f"{action.objectName()}_box")
+    box.setAccessibleName(action.text())
+    box.setToolTip(action.toolTip())
+    box.setChecked(action.isChecked())
+    box.toggled.connect(action.setChecked)
+    action.toggled.connect(box.setChecked)
+    return box
 
 
 def shortcut_rows() -> list[tuple[str, str]]:

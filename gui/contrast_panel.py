@@ -106,8 +106,8 @@ class ContrastPanel(QWidget):
 
         self.graph = pg.PlotWidget(background=None)
         self.graph.setAccessibleName("Histogram of the values in the box")
-        self.graph.setMinimumHeight(44)
-        self.graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self.graph.setFixedHeight(96)
+        self.graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.graph.setMenuEnabled(False)
         self.graph.setMouseEnabled(False, False)
         self.graph.hideButtons()
@@ -136,9 +136,9 @@ class ContrastPanel(QWidget):
         self.colour_bar.setScaledContents(True)
         self.colour_bar.setAccessibleName("Colour scale between the two levels")
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 4, 8, 8)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
-        layout.addWidget(self.graph, 1)
+        layout.addWidget(self.graph)
         layout.addWidget(self.colour_bar)
         layout.addLayout(fields)
 

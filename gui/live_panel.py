@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy
 
 from gui import theme
 from gui.pupil_view import PupilView
@@ -27,8 +27,8 @@ BRIGHTEST = 0.999
 LIGHTS = ("Centre LED", "Bright field", "Dark")
 
 
-class LivePanel(QWidget):
-    """Camera image above, LED directions below.
+class LivePanel(QObject):
+    """Three sections, which stand where the task has them: `camera`, `lighting` of the live image, and `leds`.
 
     Emits `exposure_chosen(ms)` and `light_chosen(brightness of each LED)`.
     """
@@ -36,10 +36,8 @@ class LivePanel(QWidget):
     exposure_chosen = Signal(float)
     light_chosen = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("live_panel")
-        self.setAccessibleName("Camera and LED pattern")
         self._taken_at_s: float | None = None
         self._expected = False
         self._brightest: float | None = None
@@ -63,7 +61,8 @@ class LivePanel(QWidget):
         self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.histogram = pg.PlotWidget(background=None)
         self.histogram.setAccessibleName("Histogram of the camera image")
-        self.histogram.setFixedHeight(44)
+        self.histogram.setFixedHeight(120)
+        self.histogram.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.histogram.hideAxis("left")
         self.histogram.hideAxis("bottom")
         self.histogram.setMouseEnabled(False, False)
@@ -98,19 +97,14 @@ class LivePanel(QWidget):
         row.addWidget(self.auto)
         row.addWidget(self.light, 1)
         self.camera.body.addWidget(self.view, 1)
-        self.camera.body.addWidget(self.histogram)
         self.camera.body.addWidget(self.figures)
-        self.camera.body.addLayout(row)
+        self.lighting = Section("Light and exposure", "lighting")
+        self.lighting.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.lighting.body.addWidget(self.histogram)
+        self.lighting.body.addLayout(row)
         self.leds = Section("LED directions in the pupil", "leds")
         self.pupil = PupilView()
         self.leds.body.addWidget(self.pupil, 1)
-        from PySide6.QtWidgets import QVBoxLayout
-
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(8)
-        layout.addWidget(self.camera, 6)
-        layout.addWidget(self.leds, 5)
         self.set_connected(False)
 
     def set_connected(self, connected: bool) -> None:

@@ -1,38 +1,22 @@
-"""The window: panels, actions, file dialogs, and an orderly end."""
+"""The window: tasks, actions, file dialogs, and an orderly end."""
 
 from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
-from PySide6.QtWidgets import (
-    QDialog,
-    QFileDialog,
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QMainWindow,
-    QMessageBox,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QDialog, QFileDialog, QGridLayout, QLabel, QMainWindow, QMessageBox
 
-from acquisition.profile import shipped_profiles
-from gui.acquire_panel import AcquirePanel
 from gui.actions import make_actions, shortcut_rows
-from gui.fit_panel import FitPanel
-from gui.instrument_panel import InstrumentPanel
-from gui.live_panel import LivePanel
-from gui.messages import LogPanel, MessageBar, WindowLogHandler
-from gui.panels import Panels
-from gui.section import Column
+from gui.messages import LogPanel, WindowLogHandler
+from gui.panels import arrangements, make_panels
 from gui.settings import WindowSettings, captures_folder, save_settings
-from gui.slices_panel import SlicesPanel
+from gui.tasks import Task
+from gui.workbench import Workbench
 from gui.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -46,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-COLUMN_PX = 340
 END_WITHIN_S = 8.0
 """A camera driver that never answers does not keep the program longer than this beyond its longest exposure."""
 
@@ -85,13 +68,14 @@ class MainWindow(QMainWindow):
         self.log_panel = LogPanel(log_handler, self)
         self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.log_panel)
         self.actions_by_key = make_actions(self, self._callbacks())
-        self.panels = self._make_panels()
+        self.panels = make_panels(self.actions_by_key)
         self._lay_out()
         self.workflow = Workflow(
             self.panels, service, bridge, Path(settings.folder) if settings.folder else captures_folder()
         )
         self.workflow.setParent(self)
         self.workflow.changed.connect(self._refresh)
+        service.opened.connect(self._opened)
         self.panels.instrument.profile_chosen.connect(self.workflow.choose_profile)
         self.panels.instrument.browse_wanted.connect(self._browse_profile)
         self.panels.acquire.folder_wanted.connect(self._choose_folder)
@@ -122,6 +106,9 @@ class MainWindow(QMainWindow):
             "cancel_fit": lambda: self.workflow.discard_fit(),
             "fit_again": lambda: self.workflow.reconstruct_again(),
             "restart_process": lambda: self.workflow.restart_process(),
+            **{f"go_{task.name.lower()}": lambda task=task: self.bench.show_task(task) for task in Task},
+            "next_view": lambda: self.panels.views.step(+1),
+            "previous_view": lambda: self.panels.views.step(-1),
             "reset_view": lambda: self.panels.slices.reset_view(),
             "zoom_in": lambda: self.panels.slices.zoom(+1),
             "zoom_out": lambda: self.panels.slices.zoom(-1),
@@ -133,43 +120,18 @@ class MainWindow(QMainWindow):
             "shortcuts": self._show_shortcuts,
         }
 
-    def _make_panels(self) -> Panels:
-        act = self.actions_by_key
-        return Panels(
-            InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
-            AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),
-            FitPanel(act["finish_fit"], act["cancel_fit"], act["save_field"]),
-            LivePanel(),
-            SlicesPanel(),
-            MessageBar(),
-            QLabel("starting the reconstruction…"),
-        )
-
     def _lay_out(self) -> None:
-        column = Column("column")
-        column.add(self.panels.instrument)
-        column.add(self.panels.acquire)
-        column.add(self.panels.fit, 1)
-        scroll = QScrollArea()
-        scroll.setWidget(column)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFixedWidth(COLUMN_PX)
-        self.panels.live.setMinimumWidth(270)
-        self.panels.live.setMaximumWidth(400)
-        row = QHBoxLayout()
-        row.setSpacing(8)
-        row.addWidget(scroll)
-        row.addWidget(self.panels.slices, 100)
-        row.addWidget(self.panels.live, 34)
-        whole = QWidget()
-        layout = QVBoxLayout(whole)
-        layout.setContentsMargins(8, 4, 8, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.panels.message)
-        layout.addLayout(row, 1)
-        self.setCentralWidget(whole)
+        panels = self.panels
+        self.bench = Workbench(arrangements(panels), panels.message)
+        self.setCentralWidget(self.bench)
+        panels.live.setParent(self.bench)
+        for task, section in (
+            (Task.INSTRUMENT, panels.instrument),
+            (Task.ACQUIRE, panels.acquire),
+            (Task.RECONSTRUCT, panels.fit),
+        ):
+            section.said.connect(partial(self.bench.bar.say, task))
+            section.say(section.state.text(), section.state.property("tone") or "quiet")
         self.read_out = QLabel()
         self.read_out.setObjectName("read_out")
         self.read_out.setAccessibleName("Value under the mouse")
@@ -214,6 +176,11 @@ class MainWindow(QMainWindow):
         }
         for key, on in enabled.items():
             self.actions_by_key[key].setEnabled(on)
+        if not bridge.has_field:
+            self.bench.bar.say(Task.VIEW, "no volume yet", "quiet")
+        else:
+            forming = bridge.fitting
+            self.bench.bar.say(Task.VIEW, "forming" if forming else "ready", "busy" if forming else "good")
         name = flow.capture_path.name if flow.capture_path is not None else ""
         self.setWindowTitle(f"{name} – Fieldscope" if name else "Fieldscope")
 
@@ -229,11 +196,25 @@ class MainWindow(QMainWindow):
         dialog.fileSelected.connect(lambda name: chosen(Path(name)))
         dialog.open()
 
+    def open_path(self, path: Path) -> None:
+        """Show a saved field, or reconstruct a capture, and go where it can be watched."""
+        if ".field." in path.name:
+            self.workflow.open_field(path)
+            self.bench.show_task(Task.VIEW)
+        else:
+            self.workflow.reconstruct(path)
+            self.bench.show_task(Task.RECONSTRUCT)
+
+    def _opened(self) -> None:
+        """With an instrument the next thing is to acquire; whoever went elsewhere meanwhile stays there."""
+        if self.bench.task is Task.INSTRUMENT:
+            self.bench.show_task(Task.ACQUIRE)
+
     def _open_capture(self) -> None:
-        self._ask_file("Open a capture", "Captures (*.h5 *.h5.part);;All files (*)", self.workflow.reconstruct)
+        self._ask_file("Open a capture", "Captures (*.h5 *.h5.part);;All files (*)", self.open_path)
 
     def _open_field(self) -> None:
-        self._ask_file("Open a field", "Fields (*.field.h5);;All files (*)", self.workflow.open_field)
+        self._ask_file("Open a field", "Fields (*.field.h5);;All files (*)", self.open_path)
 
     def _save_field(self) -> None:
         capture = self.workflow.capture_path

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Tone = Literal["quiet", "busy", "good", "warn", "bad"]
 
@@ -27,7 +30,9 @@ def hint(text: str = "") -> QLabel:
 
 
 class Section(QFrame):
-    """Frame with a heading; put the contents into `body`."""
+    """Frame with a heading; put the contents into `body`. `said(text, tone)` is emitted with each new state."""
+
+    said = Signal(str, str)
 
     def __init__(self, title: str, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,6 +60,7 @@ class Section(QFrame):
     def say(self, text: str, tone: Tone = "quiet") -> None:
         """Show the state."""
         set_tone(self.state, text, tone)
+        self.said.emit(text, tone)
 
 
 class Column(QWidget):
@@ -67,12 +73,25 @@ class Column(QWidget):
         self._steps.setContentsMargins(0, 0, 0, 0)
         self._steps.setSpacing(8)
 
-    def add(self, section: Section, stretch: int = 0) -> None:
-        """Put a section below those there are."""
-        self._steps.addWidget(section, stretch)
+    def add(self, widget: QWidget, stretch: int = 0) -> None:
+        """Put a widget below those there are."""
+        self._steps.addWidget(widget, stretch)
+
+    def show_only(self, widgets: Sequence[QWidget], fill: bool = True) -> None:
+        """Show these, wherever they were; they fill the height, or stand at its top."""
+        while (item := self._steps.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None and widget not in widgets and widget.parent() is self:
+                widget.hide()
+        for widget in widgets:
+            self.add(widget, int(fill))
+            widget.show()
+        if not fill:
+            self._steps.addStretch(1)
 
     def event(self, event: QEvent) -> bool:
         """Ask for the height that wrapped texts need at this width."""
         if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
-            self.setMinimumHeight(self._steps.minimumHeightForWidth(self.width()))
+            wrapped = self._steps.hasHeightForWidth()
+            least = self._steps.minimumSize().height()
+            self.setMinimumHeight(self._steps.minimumHeightForWidth(self.width()) if wrapped else least)
         return super().event(event)

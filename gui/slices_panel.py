@@ -1,4 +1,4 @@
-"""The three linked slices with their contrast: xy large, xz below it and yz beside it on the same axes."""
+"""The three linked slices: xy large, xz below it and yz beside it on the same axes. Their contrast stands elsewhere."""
 
 from __future__ import annotations
 
@@ -51,7 +51,6 @@ class SlicesPanel(QWidget):
         self._grid.addWidget(self.views["xy"], 0, 0)
         self._grid.addWidget(self.views["yz"], 0, 1)
         self._grid.addWidget(self.views["xz"], 1, 0)
-        self._grid.addWidget(self.contrast, 1, 1)
         self._share_space(0.5)
         self.hint = self._empty_hint()
         self._pristine = True

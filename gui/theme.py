@@ -57,6 +57,17 @@ QPushButton[primary="true"]:enabled:hover {{ background: #2780b2; }}
 QPushButton:checked {{ background: #1d3646; border-color: #2c566f; color: {ACCENT}; }}
 QPushButton[flat="true"] {{ background: transparent; border: none; padding: 2px 7px; color: {MUTED}; }}
 QPushButton[flat="true"]:hover {{ color: {TEXT}; background: {RAISED}; }}
+QPushButton[role="task"] {{ background: transparent; border: 1px solid transparent; border-radius: 6px; }}
+QPushButton[role="task"]:hover {{ background: {PANEL}; }}
+QPushButton[role="task"]:checked {{ background: {PANEL}; border-color: {EDGE}; border-bottom: 2px solid {ACCENT}; }}
+QPushButton[role="task"]:focus {{ border-color: {ACCENT}; }}
+QLabel[role="task"] {{ font-size: 11pt; font-weight: 600; }}
+QTabWidget::pane {{ border: none; }}
+QTabBar {{ background: {WINDOW}; qproperty-drawBase: 0; }}
+QTabBar::tab {{ background: transparent; color: {MUTED}; padding: 5px 14px 6px; border-bottom: 2px solid transparent; }}
+QTabBar::tab:hover {{ color: {TEXT}; }}
+QTabBar::tab:selected {{ color: {TEXT}; border-bottom-color: {ACCENT}; }}
+QTabBar::tab:focus {{ color: {ACCENT}; }}
 QLineEdit, QPlainTextEdit {{ background: {FIELD}; border: 1px solid {EDGE}; border-radius: 4px; padding: 3px 6px; }}
 QLineEdit:focus {{ border-color: {ACCENT}; }}
 QComboBox QAbstractItemView {{ background: {PANEL}; border: 1px solid {EDGE}; selection-background-color: {RAISED}; }}

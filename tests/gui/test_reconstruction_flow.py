@@ -29,7 +29,7 @@ def progress(run: int, step: int) -> messages.FitProgress:
 @pytest.fixture
 def run(window: MainWindow, qtbot) -> int:
     """A stored capture is being fitted and its field is shown."""
-    window.workflow.reconstruct(Path("capture.h5"))
+    window.open_path(Path("capture.h5"))
     run = window.bridge.run
     assert run is not None
     process = fake(window)
@@ -45,7 +45,7 @@ def test_progress_is_shown(window: MainWindow, run: int, qtbot) -> None:
     qtbot.waitUntil(lambda: window.panels.fit.figures["Held-out error"].text() == "0.250")
     assert window.panels.fit.figures["Time left"].text() == "20 s"
     assert window.panels.fit.state.text() == "fitting"
-    assert len(window.panels.fit.held_curve.getData()[0]) == 2
+    assert len(window.panels.fit.curves.held_curve.getData()[0]) == 2
 
 
 def test_finish_keeps_cancel_discards(window: MainWindow, run: int, qtbot) -> None:

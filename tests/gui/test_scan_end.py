@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PySide6.QtWidgets import QApplication, QMessageBox
+from PySide6.QtWidgets import QMessageBox
 
 from acquisition.errors import OperatorError
 from acquisition.plan import ExposurePlan
@@ -155,7 +155,7 @@ def test_the_program_ends_when_it_was_read_that_leds_may_be_on(window: MainWindo
     ended: list[bool] = []
     window.ended.connect(lambda: ended.append(True))
     window._tell_left_on(OperatorError("The LEDs may still be on: no answer.", "Switch the board off."))
-    box = next(widget for widget in QApplication.topLevelWidgets() if widget.objectName() == "left_on")
+    box = window._last_word
     assert isinstance(box, QMessageBox)
     assert (box.text(), box.informativeText()) == ("The LEDs may still be on: no answer.", "Switch the board off.")
     assert not ended

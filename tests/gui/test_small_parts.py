@@ -148,7 +148,8 @@ def test_the_entry_module_loads_neither_qt_nor_torch() -> None:
 
 def test_auto_takes_one_step_for_each_picture(qtbot: Any) -> None:
     panel = LivePanel()
-    qtbot.addWidget(panel)
+    for section in (panel.camera, panel.lighting, panel.leds):
+        qtbot.addWidget(section)
     panel.set_instrument(np.zeros((1, 2)), 0.5, (1.0, 1000.0, 10.0))
     chosen: list[float] = []
     panel.exposure_chosen.connect(chosen.append)

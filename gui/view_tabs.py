@@ -1,0 +1,42 @@
+"""The stage of the volume: slices and other ways to look at the field, one at a time, each with its controls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QTabWidget, QWidget
+
+from gui.section import Column
+
+if TYPE_CHECKING:
+    from gui.section import Section
+
+
+class ViewTabs(QTabWidget):
+    """Tabs; `controls` holds the sections that belong to the tab in front, for the column of the task."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("views")
+        self.setAccessibleName("Ways to look at the volume")
+        self.setDocumentMode(True)
+        self.setTabBarAutoHide(True)
+        self.tabBar().setAccessibleName("Ways to look at the volume")
+        self.controls = Column("view_controls")
+        self._controls_of: list[tuple[Section, ...]] = []
+        self.currentChanged.connect(self._show_controls)
+
+    def add(self, title: str, panel: QWidget, *controls: Section) -> None:
+        """Add a way to look at the field, and the sections that control it."""
+        for section in controls:
+            section.setParent(self.controls)
+            section.hide()
+        self._controls_of.append(controls)
+        self.addTab(panel, title)
+
+    def step(self, by: int) -> None:
+        """Go to the next or the previous tab, around the end."""
+        self.setCurrentIndex((self.currentIndex() + by) % self.count())
+
+    def _show_controls(self, index: int) -> None:
+        self.controls.show_only(self._controls_of[index], fill=False)

@@ -171,10 +171,10 @@ class AcquirePanel(Section):
         """Enable what needs an instrument."""
         for widget in (self.kind, self.exposure, self.every, self.pace):
             widget.setEnabled(connected)
+        self.say("ready" if connected else "no instrument")
         if not connected:
             self.summary.setText("Connect the instrument first.")
             self.bar.setValue(0)
-            self.say("")
 
     def chosen(self) -> dict[str, Any]:
         """Return what the operator chose, by the keys of the profile's table [plan]."""

@@ -83,7 +83,8 @@ ACTIONS = (
     ActionSpec("auto_contrast", "Automatic contrast", "-&View", "Ctrl+K", "Levels from the values in the box"),
     ActionSpec("cross_hair", "Cross-hair", "&View", "Ctrl+H", checkable=True, checked=True),
     ActionSpec("scale_bar", "Scale bar", "&View", "Ctrl+B", checkable=True, checked=True),
-    ActionSpec("log", "Log", "-&View", "Ctrl+L", "What happened, in detail", checkable=True),
+    ActionSpec("light_theme", "Light theme", "-&View", "Ctrl+T", "For bright rooms", checkable=True),
+    ActionSpec("log", "Log", "&View", "Ctrl+L", "What happened, in detail", checkable=True),
     ActionSpec("shortcuts", "Keys and mouse", "&Help", "F1"),
 )
 

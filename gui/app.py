@@ -157,11 +157,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     application = QApplication(["fieldscope"])
     application.setApplicationName("Fieldscope")
     application.setQuitOnLastWindowClosed(False)  # the window goes first, then what runs behind it ends
-    apply_theme(application)
     handler = WindowLogHandler()
     logging.getLogger().addHandler(handler)
 
     settings = load_settings(settings_path())
+    apply_theme(application, settings.theme)
     if arguments.profile:
         settings.profile = arguments.profile
     window = MainWindow(settings, settings_path(), InstrumentService(), ReconBridge(), handler)

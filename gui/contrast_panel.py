@@ -13,12 +13,12 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from gui import theme
+from gui.quiet_plot import QuietPlot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,24 +104,15 @@ class ContrastPanel(QWidget):
             spin.setToolTip(f"{name}; typing here switches automatic contrast off")
             spin.valueChanged.connect(lambda _: self._typed())
 
-        self.graph = pg.PlotWidget(background=None)
-        self.graph.setAccessibleName("Histogram of the values in the box")
+        self.graph = QuietPlot("Histogram of the values in the box")
         self.graph.setFixedHeight(96)
-        self.graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.graph.setMenuEnabled(False)
-        self.graph.setMouseEnabled(False, False)
-        self.graph.hideButtons()
         self.graph.hideAxis("left")
-        self.graph.getAxis("bottom").setPen(theme.EDGE)
-        self.graph.getAxis("bottom").setTextPen(theme.MUTED)
-        self.graph.getAxis("bottom").enableAutoSIPrefix(False)
-        self.curve = self.graph.plot(
-            stepMode="center", fillLevel=0, pen=theme.MUTED, brush=(139, 149, 165, 60), x=[0, 1], y=[0]
-        )
+        self.curve = self.graph.plot(stepMode="center", fillLevel=0, x=[0, 1], y=[0])
         self.curve.hide()
-        self.region = pg.LinearRegionItem(brush=(84, 182, 232, 28), hoverBrush=(84, 182, 232, 45), pen=theme.ACCENT)
+        self.region = pg.LinearRegionItem()
         self.region.sigRegionChanged.connect(self._dragged)
         self.graph.addItem(self.region, ignoreBounds=True)
+        theme.follow(self._paint)
 
         fields = QGridLayout()
         fields.setHorizontalSpacing(6)
@@ -141,6 +132,15 @@ class ContrastPanel(QWidget):
         layout.addWidget(self.graph)
         layout.addWidget(self.colour_bar)
         layout.addLayout(fields)
+
+    def _paint(self) -> None:
+        self.curve.setPen(theme.MUTED)
+        self.curve.setBrush(theme.faded(theme.MUTED, 60))
+        self.region.setBrush(theme.faded(theme.ACCENT, 28))
+        self.region.setHoverBrush(theme.faded(theme.ACCENT, 45))
+        for line in self.region.lines:
+            line.setPen(theme.ACCENT)
+            line.setHoverPen(theme.LIGHT)
 
     @property
     def levels(self) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import pyqtgraph as pg
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui import theme
+from gui.quiet_plot import QuietPlot
 from gui.section import Section
 
 if TYPE_CHECKING:
@@ -26,36 +27,34 @@ class FitCurves(Section):
         self._held_out: list[float] = []
         self.graph = self._make_graph()
         self.body.addWidget(self.graph, 1)
+        theme.follow(self._paint)
 
-    def _make_graph(self) -> pg.PlotWidget:
-        graph = pg.PlotWidget(background=None)
+    def _make_graph(self) -> QuietPlot:
+        graph = QuietPlot("Loss and held-out error over time")
         graph.setObjectName("fit_curves")
-        graph.setAccessibleName("Loss and held-out error over time")
         graph.setMinimumHeight(140)
-        graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # its hint is 640 × 480
-        graph.setMenuEnabled(False)
-        graph.setMouseEnabled(False, False)
-        graph.hideButtons()
+        graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         graph.showGrid(y=True, alpha=0.12)
-        for side in ("left", "bottom"):
-            axis = graph.getAxis(side)
-            axis.setPen(theme.EDGE)
-            axis.setTextPen(theme.MUTED)
-            axis.enableAutoSIPrefix(False)
         graph.getAxis("left").setWidth(38)
-        graph.setLabel("bottom", "s", color=theme.MUTED)
-        legend = graph.addLegend(offset=(-4, 4), labelTextColor=theme.MUTED, labelTextSize="8pt")
-        legend.setScale(0.9)
-        self.held_curve = graph.plot(pen=pg.mkPen(theme.ACCENT, width=2), name="held-out error")
+        graph.setLabel("bottom", "s")
+        self._legend = legend = graph.addLegend(offset=(-4, 4), labelTextSize="8pt")
+        self.held_curve = graph.plot(name="held-out error")
         # The loss has a scale of its own, which is logarithmic.
         self._loss_box = pg.ViewBox(enableMouse=False, enableMenu=False)
         graph.scene().addItem(self._loss_box)
         self._loss_box.setXLink(graph.getViewBox())
-        self.loss_curve = pg.PlotDataItem(pen=pg.mkPen(theme.MUTED, width=1.2), name="loss (log)")
+        self.loss_curve = pg.PlotDataItem(name="loss (log)")
         self._loss_box.addItem(self.loss_curve)
         legend.addItem(self.loss_curve, "loss (log)")
         graph.getViewBox().sigResized.connect(lambda box: self._loss_box.setGeometry(box.sceneBoundingRect()))
         return graph
+
+    def _paint(self) -> None:
+        self.held_curve.setPen(pg.mkPen(theme.ACCENT, width=2))
+        self.held_curve.setSymbolBrush(theme.ACCENT)
+        self.held_curve.setSymbolPen(theme.ACCENT)
+        self.loss_curve.setPen(pg.mkPen(theme.MUTED, width=1.2))
+        self._legend.setLabelTextColor(theme.MUTED)
 
     def clear(self) -> None:
         """Forget the curves, for a new run."""

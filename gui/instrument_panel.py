@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from gui import theme
 from gui.actions import button_for
 from gui.section import Section, hint
 
@@ -46,7 +45,8 @@ class InstrumentPanel(Section):
         row.addWidget(self.profile, 1)
         row.addWidget(self.connect_button)
         row.addWidget(self.disconnect_button)
-        self.description = hint()
+        self.description, self.optics = QLabel(), hint()
+        self.description.setWordWrap(True)
         self.description.setObjectName("profile_description")
         self.checks = QWidget()
         self.checks.setObjectName("checks")
@@ -68,6 +68,7 @@ class InstrumentPanel(Section):
         self.fault.hide()
         self.body.addLayout(row)
         self.body.addWidget(self.description)
+        self.body.addWidget(self.optics)
         self.body.addWidget(self.checks)
         self.body.addWidget(self.fault)
         self.checks.hide()
@@ -87,7 +88,8 @@ class InstrumentPanel(Section):
             index = self.profile.count() - 1
             self.profile.insertItem(index, Path(name).stem, name)
         self.profile.setCurrentIndex(index)
-        self.description.setText(f"{title}<br><span style='color:{theme.FAINT}'>{summary}</span>")
+        self.description.setText(title)
+        self.optics.setText(summary)
         self.clear_checks()
 
     def clear_checks(self) -> None:
@@ -106,9 +108,10 @@ class InstrumentPanel(Section):
         found = check.text.splitlines()[0] if check.text else ""  # the remedy of a fatal one has a box of its own
         self._last_found = found
         mark = QLabel("✓" if check.ok else "✕")
-        mark.setStyleSheet(f"color: {theme.GOOD if check.ok else theme.BAD}; font-weight: 700;")
+        mark.setProperty("role", "mark")
+        mark.setProperty("tone", "good" if check.ok else "bad")
         name = QLabel(check.name)
-        name.setStyleSheet(f"color: {theme.MUTED};")
+        name.setProperty("role", "hint")
         text = QLabel(found)
         text.setWordWrap(True)
         text.setAccessibleName(f"{check.name}: {'passed' if check.ok else 'failed'}, {found}")
@@ -134,4 +137,3 @@ class InstrumentPanel(Section):
         """Offer to connect or to disconnect."""
         self.connect_button.setVisible(not connected)
         self.disconnect_button.setVisible(connected)
-        self.description.setVisible(not connected)

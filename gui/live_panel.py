@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
 
 from gui import theme
 from gui.pupil_view import PupilView
-from gui.section import Section, Tone, set_tone
+from gui.quiet_plot import QuietPlot
+from gui.section import Section, Tone, hint, set_tone
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +52,7 @@ class LivePanel(QObject):
         self.camera = Section("Camera", "camera")
         self.image = pg.ImageItem(axisOrder="row-major")
         self.image.setOpts(autoDownsample=True)
-        self.view = pg.GraphicsView(background=theme.FIELD)
+        self.view = pg.GraphicsView()
         self.view.setObjectName("camera_image")
         self.view.setAccessibleName("Camera image")
         self.box = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False, enableMouse=False, defaultPadding=0.0)
@@ -59,16 +60,17 @@ class LivePanel(QObject):
         self.box.addItem(self.image)
         self.view.setMinimumSize(160, 160)
         self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.histogram = pg.PlotWidget(background=None)
-        self.histogram.setAccessibleName("Histogram of the camera image")
+        self.missing = hint("No image yet. Choose the profile of your microscope at the left, and connect.")
+        self.missing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        inside = QVBoxLayout(self.view)
+        inside.setContentsMargins(40, 0, 40, 0)
+        inside.addWidget(self.missing)
+        self.view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.histogram = QuietPlot("Histogram of the camera image")
         self.histogram.setFixedHeight(120)
-        self.histogram.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.histogram.hideAxis("left")
         self.histogram.hideAxis("bottom")
-        self.histogram.setMouseEnabled(False, False)
-        self.histogram.setMenuEnabled(False)
-        self.histogram.hideButtons()
-        self.curve = self.histogram.plot(pen=theme.MUTED, fillLevel=0, brush=(139, 149, 165, 60))
+        self.curve = self.histogram.plot(fillLevel=0)
         self.figures = QLabel()
         self.figures.setObjectName("camera_figures")
         self.figures.setProperty("role", "state")
@@ -106,6 +108,12 @@ class LivePanel(QObject):
         self.pupil = PupilView()
         self.leds.body.addWidget(self.pupil, 1)
         self.set_connected(False)
+        theme.follow(self._paint)
+
+    def _paint(self) -> None:
+        self.view.setBackground(theme.CANVAS)
+        self.curve.setPen(theme.MUTED)
+        self.curve.setBrush(theme.faded(theme.MUTED, 60))
 
     def set_connected(self, connected: bool) -> None:
         """Enable what needs an instrument."""
@@ -115,6 +123,7 @@ class LivePanel(QObject):
         if not connected:
             self._taken_at_s, self._expected = None, False
             self.image.clear()
+            self.missing.show()
             self.curve.setData([], [])
             set_tone(self.figures, "", "quiet")
             self.camera.say("no camera")
@@ -162,6 +171,7 @@ class LivePanel(QObject):
         """Show a camera picture with its histogram and saturation."""
         thinned = picture.image_yx[::4, ::4]
         low, high = np.percentile(thinned, (0.5, 99.5))
+        self.missing.hide()
         fresh_shape = self.image.image is None or self.image.image.shape != picture.image_yx.shape
         self.image.setImage(picture.image_yx, autoLevels=False, levels=(float(low), float(max(high, low + 1))))
         if fresh_shape:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
-from PySide6.QtWidgets import QDialog, QFileDialog, QGridLayout, QLabel, QMainWindow, QMessageBox
+from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QGridLayout, QLabel, QMainWindow, QMessageBox
 
 from gui.actions import make_actions, shortcut_rows
 from gui.messages import LogPanel, WindowLogHandler
 from gui.panels import arrangements, make_panels
 from gui.settings import WindowSettings, captures_folder, save_settings
 from gui.tasks import Task
+from gui.theme import apply_theme
 from gui.workbench import Workbench
 from gui.workflow import Workflow
 
@@ -116,6 +117,7 @@ class MainWindow(QMainWindow):
             "auto_contrast": lambda: self.panels.slices.contrast.auto.setChecked(True),
             "cross_hair": lambda on: self.panels.slices.set_mark("cross_hair", on),
             "scale_bar": lambda on: self.panels.slices.set_mark("scale_bar", on),
+            "light_theme": self._choose_theme,
             "log": self.log_panel.setVisible,
             "shortcuts": self._show_shortcuts,
         }
@@ -152,6 +154,7 @@ class MainWindow(QMainWindow):
         self.panels.fit.model.setCurrentIndex(max(0, self.panels.fit.model.findData(self.settings.model)))
         self.panels.acquire.set_folder(self.workflow.folder)
         self.actions_by_key["live"].setChecked(True)
+        self.actions_by_key["light_theme"].setChecked(self.settings.theme == "light")
         self.workflow.choose_profile(self.settings.profile)
         if self.workflow.profile is None:
             self.workflow.choose_profile(WindowSettings().profile)
@@ -255,6 +258,12 @@ class MainWindow(QMainWindow):
             rows.addWidget(label, row, 0)
             rows.addWidget(QLabel(meaning), row, 1)
         sheet.show()
+
+    def _choose_theme(self, light: bool) -> None:
+        self.settings.theme = "light" if light else "dark"
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        apply_theme(application, self.settings.theme)
 
     def _log_visibility(self, visible: bool) -> None:
         if self._closing_since_s is None:

@@ -17,8 +17,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gui import theme
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,10 +31,9 @@ class MessageBar(QFrame):
         self._act: Callable[[], None] | None = None
         self.message = QLabel()
         self.message.setObjectName("message_text")
-        self.message.setStyleSheet("font-weight: 600;")
+        self.message.setProperty("role", "strong")
         self.remedy = QLabel()
         self.remedy.setObjectName("message_remedy")
-        self.remedy.setStyleSheet(f"color: {theme.TEXT};")
         for label in (self.message, self.remedy):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

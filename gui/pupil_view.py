@@ -79,7 +79,7 @@ class PupilView(QWidget):
         font.setPointSizeF(8)
         painter.setFont(font)
         if not len(self._na_l2):
-            painter.setPen(QColor(theme.FAINT))
+            painter.setPen(QColor(theme.MUTED))
             painter.drawText(
                 self.rect(), Qt.AlignmentFlag.AlignCenter, "LED directions appear\nwhen the board is connected"
             )
@@ -104,7 +104,7 @@ class PupilView(QWidget):
             text = f"LED {lit[0]}  ({na_x:+.3f}, {na_y:+.3f})"
         else:
             text = f"{len(lit)} LEDs lit" if len(lit) else "dark"
-        painter.setPen(QColor(theme.LIGHT if len(lit) else theme.FAINT))
+        painter.setPen(QColor(theme.LIGHT if len(lit) else theme.MUTED))
         painter.drawText(foot, Qt.AlignmentFlag.AlignRight, text)
         painter.end()
 
@@ -122,16 +122,16 @@ class PupilView(QWidget):
                 light = QColor(theme.LIGHT)
                 light.setAlphaF(0.55 * min(1.0, 0.4 + brightness))
                 glow.setColorAt(0, light)
-                glow.setColorAt(1, QColor(255, 207, 112, 0))
+                glow.setColorAt(1, theme.faded(theme.LIGHT, 0))
                 painter.setBrush(glow)
                 painter.drawEllipse(at, 4.2 * dot, 4.2 * dot)
-                painter.setBrush(QColor("#fff4d8"))
+                painter.setBrush(QColor(theme.LIT))
                 painter.drawEllipse(at, 1.25 * dot, 1.25 * dot)
                 continue
             if self._seen_l[led]:
-                colour = "#b38b45"
+                colour = theme.SEEN
             elif self._planned_l[led]:
-                colour = "#5b7f99"
+                colour = theme.PLANNED
             else:
                 colour = theme.FAINT if inside[led] else theme.EDGE
             painter.setBrush(QColor(colour))

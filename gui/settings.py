@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,6 +34,7 @@ class WindowSettings(BaseModel):
 
     profile: str = "simulated"
     folder: str = ""
+    theme: Literal["dark", "light"] = "dark"
     colour_map: str = "inferno"
     max_seconds: float = Field(default=300.0, ge=5.0, le=86400.0)
     device: str = "auto"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QPainter
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QGraphicsRectItem, QLabel, QVBoxLayout, QWidget
 
 from gui import theme
@@ -131,16 +131,14 @@ class SliceView(QWidget):
         self.box = NavigationBox()
         self.plot = pg.PlotItem(viewBox=self.box)
         self.plot.hideButtons()
-        self.canvas = pg.GraphicsView(background=theme.FIELD)
+        self.canvas = pg.GraphicsView()
         self.canvas.setCentralItem(self.plot)
         self.canvas.setAccessibleName(f"Picture of the {self.axes.name} slice")
         self.canvas.setFocusProxy(self)
         self.plot.layout.setContentsMargins(0, 6, 8, 0)
         for side, axis in (("left", self.axes.row), ("bottom", self.axes.column)):
             item = self.plot.getAxis(side)
-            item.setPen(theme.EDGE)
-            item.setTextPen(theme.MUTED)
-            item.setLabel(f"{AXIS_NAMES[axis]} (µm)", color=theme.MUTED)
+            item.setLabel(f"{AXIS_NAMES[axis]} (µm)")
             item.enableAutoSIPrefix(False)
             item.setStyle(tickLength=-4, autoExpandTextSpace=False)
         self.plot.getAxis("left").setWidth(LEFT_AXIS_PX)
@@ -153,22 +151,16 @@ class SliceView(QWidget):
             image.hide()
             self.box.addItem(image, ignoreBounds=True)
         self.outline = QGraphicsRectItem()
-        self.outline.setPen(pg.mkPen(theme.FAINT, width=1, style=Qt.PenStyle.DashLine))
         self.outline.setZValue(5)
         self.box.addItem(self.outline, ignoreBounds=True)
-        hair = pg.mkPen(QColor(84, 182, 232, 150), width=1)
-        bright = pg.mkPen(theme.LIGHT, width=2)
-        self.hair_column = pg.InfiniteLine(angle=90, movable=True, pen=hair, hoverPen=bright)
-        self.hair_row = pg.InfiniteLine(angle=0, movable=True, pen=hair, hoverPen=bright)
+        self.hair_column = pg.InfiniteLine(angle=90, movable=True)
+        self.hair_row = pg.InfiniteLine(angle=0, movable=True)
         for line, axis in ((self.hair_column, self.axes.column), (self.hair_row, self.axes.row)):
             line.setZValue(10)
             line.sigDragged.connect(lambda moved, axis=axis: self.navigator.move_cursor(axis, float(moved.value())))
             self.box.addItem(line, ignoreBounds=True)
         self.caption = QLabel(self.canvas)
-        self.caption.setProperty("role", "hint")
-        self.caption.setStyleSheet(
-            f"color: {theme.TEXT}; background: rgba(16, 19, 23, 150); padding: 2px 6px; border-radius: 4px;"
-        )
+        self.caption.setProperty("role", "caption")
         self.caption.move(LEFT_AXIS_PX + 10, 12)
         self.caption.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
 
@@ -185,6 +177,19 @@ class SliceView(QWidget):
         self.box.stepped.connect(self._step)
         self.box.sigResized.connect(self._follow)
         self.canvas.scene().sigMouseMoved.connect(self._hover)
+        theme.follow(self._paint)
+
+    def _paint(self) -> None:
+        self.canvas.setBackground(theme.CANVAS)
+        for side in ("left", "bottom"):
+            item = self.plot.getAxis(side)
+            item.setPen(theme.EDGE)
+            item.setTextPen(theme.MUTED)
+            item.setLabel(item.labelText, color=theme.MUTED)
+        self.outline.setPen(pg.mkPen(theme.FAINT, width=1, style=Qt.PenStyle.DashLine))
+        for line in (self.hair_column, self.hair_row):
+            line.setPen(pg.mkPen(theme.faded(theme.ACCENT, 150), width=1))
+            line.setHoverPen(pg.mkPen(theme.LIGHT, width=2))
 
     # --- what the mouse and the keys do -----------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from gui import theme
 from gui.contrast_panel import ContrastPanel
 from gui.navigator import Navigator
 from gui.planes import XY, XZ, YZ, Plane
@@ -69,9 +68,9 @@ class SlicesPanel(QWidget):
         hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         layout = QVBoxLayout(hint)
         self._hint_title, self._hint_text = QLabel("No volume yet"), QLabel(HOW_TO_START)
-        self._hint_title.setStyleSheet(f"font-size: 15pt; color: {theme.MUTED};")
+        self._hint_title.setProperty("role", "title")
         self._hint_text.setWordWrap(True)
-        self._hint_text.setStyleSheet(f"color: {theme.FAINT};")
+        self._hint_text.setProperty("role", "hint")
         for label in (self._hint_title, self._hint_text):
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
             layout.addWidget(label)

@@ -1,29 +1,118 @@
-"""Colours and widget style of the window: dark, quiet, one accent for what can be done and one for light."""
+"""Colours and widget style of the window: quiet, one accent for what can be done and one for light; dark or light.
+
+``theme.TEXT`` and its like are the colours now, as ``#rrggbb``. Whatever keeps a colour (a pen, a brush) takes it in a
+method and has `follow` call that method with each change; what paints itself, and the style sheet, need nothing.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QColor, QPalette
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PySide6.QtWidgets import QApplication
 
-WINDOW = "#14171c"
-PANEL = "#1b1f26"
-RAISED = "#262c36"
-FIELD = "#101317"
-EDGE = "#2f3641"
-TEXT = "#d7dce4"
-MUTED = "#8b95a5"
-FAINT = "#566070"
-ACCENT = "#54b6e8"
-LIGHT = "#ffcf70"
-GOOD = "#6cc795"
-WARN = "#f0a95b"
-BAD = "#ee7a72"
+    WINDOW: str
+    PANEL: str
+    RAISED: str
+    FIELD: str
+    CANVAS: str
+    EDGE: str
+    TEXT: str
+    MUTED: str
+    FAINT: str
+    ACCENT: str
+    LIGHT: str
+    LIT: str
+    SEEN: str
+    PLANNED: str
+    GOOD: str
+    WARN: str
+    BAD: str
 
-STYLE = f"""
+ThemeName = Literal["dark", "light"]
+
+COLOURS = {  # of the dark theme, and of the light one
+    "WINDOW": ("#14171c", "#e9ecf0"),
+    "PANEL": ("#1b1f26", "#f8f9fb"),
+    "RAISED": ("#262c36", "#ffffff"),
+    "FIELD": ("#101317", "#ffffff"),
+    "CANVAS": ("#101317", "#dde2e8"),  # around a picture
+    "EDGE": ("#2f3641", "#cfd5dd"),
+    "TEXT": ("#d7dce4", "#1c222b"),
+    "MUTED": ("#8b95a5", "#596373"),
+    "FAINT": ("#566070", "#98a1ae"),
+    "ACCENT": ("#54b6e8", "#0b6fa6"),
+    "LIGHT": ("#ffcf70", "#b06f00"),  # light on the sample
+    "LIT": ("#fff4d8", "#e08e00"),  # an LED that shines
+    "SEEN": ("#b38b45", "#c9a25c"),  # one that has shone in this scan
+    "PLANNED": ("#5b7f99", "#6f9dbb"),
+    "GOOD": ("#6cc795", "#1f7746"),
+    "WARN": ("#f0a95b", "#985a06"),
+    "BAD": ("#ee7a72", "#b9332b"),
+    "HOVER": ("#303845", "#f0f4f8"),
+    "HOVER_EDGE": ("#3d4655", "#b9c2cd"),
+    "PRIMARY": ("#1f6f9c", "#1173ab"),
+    "PRIMARY_EDGE": ("#2b86b8", "#0d6496"),
+    "PRIMARY_HOVER": ("#2780b2", "#0e659a"),
+    "ON_PRIMARY": ("#ffffff", "#ffffff"),
+    "CHECKED": ("#1d3646", "#dceefa"),
+    "CHECKED_EDGE": ("#2c566f", "#9ecbe8"),
+    "ALARM": ("#3a2523", "#fdebe9"),
+    "ALARM_EDGE": ("#7c4440", "#e6a49f"),
+    "NEWS": ("#1b2c38", "#e4f1fa"),
+    "NEWS_EDGE": ("#2c566f", "#a6cfea"),
+    "VEIL": ("rgba(16, 19, 23, 150)", "rgba(255, 255, 255, 190)"),  # behind words on a picture
+}
+
+
+class _Theme(QObject):
+    """Which theme is on; `changed` is emitted after it has changed."""
+
+    changed = Signal()
+    name: ThemeName = "dark"
+
+
+_theme = _Theme()
+
+
+def _colours() -> dict[str, str]:
+    return {name: pair[_theme.name == "light"] for name, pair in COLOURS.items()}
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> str:
+        """Return a colour of the theme that is on."""
+        if name in COLOURS:
+            return COLOURS[name][_theme.name == "light"]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def faded(colour: str, alpha: int) -> QColor:
+    """Return a colour that what lies behind shines through; `alpha` is 0 to 255."""
+    fading = QColor(colour)
+    fading.setAlpha(alpha)
+    return fading
+
+
+def follow(paint: Callable[[], None]) -> None:
+    """Call `paint` now and whenever the theme changes.
+
+    Parameters
+    ----------
+    paint
+        Method of a QObject, with which it is forgotten.
+    """
+    paint()
+    _theme.changed.connect(paint)
+
+
+STYLE = """
 QWidget {{ font-size: 9.5pt; }}
 QMainWindow, QDialog {{ background: {WINDOW}; }}
 QToolTip {{ background: {RAISED}; color: {TEXT}; border: 1px solid {EDGE}; padding: 4px; }}
@@ -36,6 +125,7 @@ QMenu::item:disabled {{ color: {FAINT}; }}
 QMenu::separator {{ height: 1px; background: {EDGE}; margin: 4px 8px; }}
 QStatusBar {{ background: {WINDOW}; color: {MUTED}; border-top: 1px solid {EDGE}; }}
 QStatusBar::item {{ border: none; }}
+QStatusBar QLabel {{ padding: 0 8px; }}
 QScrollArea, QScrollArea > QWidget > QWidget#column {{ background: {WINDOW}; border: none; }}
 QFrame#section {{ background: {PANEL}; border: 1px solid {EDGE}; border-radius: 8px; }}
 QLabel {{ background: transparent; }}
@@ -45,16 +135,23 @@ QLabel[role="state"][tone="good"] {{ color: {GOOD}; }}
 QLabel[role="state"][tone="busy"] {{ color: {ACCENT}; }}
 QLabel[role="state"][tone="warn"] {{ color: {WARN}; }}
 QLabel[role="state"][tone="bad"] {{ color: {BAD}; }}
+QLabel[role="title"] {{ color: {MUTED}; font-size: 15pt; }}
+QLabel[role="mark"] {{ font-weight: 700; }}
+QLabel[role="mark"][tone="good"] {{ color: {GOOD}; }}
+QLabel[role="mark"][tone="bad"] {{ color: {BAD}; }}
+QLabel[role="strong"] {{ font-weight: 600; }}
+QLabel[role="caption"] {{ color: {TEXT}; background: {VEIL}; padding: 2px 6px; border-radius: 4px; }}
 QLabel[role="figure"] {{ color: {TEXT}; font-size: 15pt; font-weight: 500; }}
 QPushButton {{ background: {RAISED}; border: 1px solid {EDGE}; border-radius: 5px; padding: 5px 12px;
     color: {TEXT}; }}
-QPushButton:hover {{ background: #303845; border-color: #3d4655; }}
+QPushButton:hover {{ background: {HOVER}; border-color: {HOVER_EDGE}; }}
 QPushButton:pressed {{ background: {FIELD}; }}
 QPushButton:disabled {{ color: {FAINT}; background: {PANEL}; }}
 QPushButton:focus {{ border-color: {ACCENT}; }}
-QPushButton[primary="true"]:enabled {{ background: #1f6f9c; border-color: #2b86b8; color: white; font-weight: 600; }}
-QPushButton[primary="true"]:enabled:hover {{ background: #2780b2; }}
-QPushButton:checked {{ background: #1d3646; border-color: #2c566f; color: {ACCENT}; }}
+QPushButton[primary="true"]:enabled {{ background: {PRIMARY}; border-color: {PRIMARY_EDGE}; color: {ON_PRIMARY};
+    font-weight: 600; }}
+QPushButton[primary="true"]:enabled:hover {{ background: {PRIMARY_HOVER}; }}
+QPushButton:checked {{ background: {CHECKED}; border-color: {CHECKED_EDGE}; color: {ACCENT}; }}
 QPushButton[flat="true"] {{ background: transparent; border: none; padding: 2px 7px; color: {MUTED}; }}
 QPushButton[flat="true"]:hover {{ color: {TEXT}; background: {RAISED}; }}
 QPushButton[role="task"] {{ background: transparent; border: 1px solid transparent; border-radius: 6px; }}
@@ -75,8 +172,8 @@ QProgressBar {{ background: {FIELD}; border: none; border-radius: 3px; height: 6
 QProgressBar::chunk {{ background: {ACCENT}; border-radius: 3px; }}
 QDockWidget {{ color: {MUTED}; }}
 QDockWidget::title {{ background: {PANEL}; padding: 5px 8px; }}
-QFrame#message {{ background: #3a2523; border: 1px solid #7c4440; border-radius: 6px; }}
-QFrame#message[tone="info"] {{ background: #1b2c38; border-color: #2c566f; }}
+QFrame#message {{ background: {ALARM}; border: 1px solid {ALARM_EDGE}; border-radius: 6px; }}
+QFrame#message[tone="info"] {{ background: {NEWS}; border-color: {NEWS_EDGE}; }}
 QSplitter::handle {{ background: {WINDOW}; }}
 QScrollBar:vertical {{ background: {WINDOW}; width: 9px; margin: 0; }}
 QScrollBar::handle:vertical {{ background: {RAISED}; border-radius: 4px; min-height: 30px; }}
@@ -84,32 +181,36 @@ QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 """
 
 
-def apply_theme(application: QApplication) -> None:
-    """Set Fusion with an explicit dark palette: `setColorScheme` does nothing offscreen and on bare X11."""
-    application.setStyle("Fusion")
+def apply_theme(application: QApplication, name: ThemeName = "dark") -> None:
+    """Set Fusion with an explicit palette: `setColorScheme` does nothing offscreen and on bare X11."""
+    _theme.name = name
+    colours = _colours()
+    if application.style().objectName() != "fusion":
+        application.setStyle("Fusion")
     palette = QPalette()
     role = QPalette.ColorRole
     for which, colour in (
-        (role.Window, WINDOW),
-        (role.WindowText, TEXT),
-        (role.Base, FIELD),
-        (role.AlternateBase, PANEL),
-        (role.Text, TEXT),
-        (role.PlaceholderText, FAINT),
-        (role.Button, RAISED),
-        (role.ButtonText, TEXT),
-        (role.BrightText, "#ffffff"),
-        (role.ToolTipBase, RAISED),
-        (role.ToolTipText, TEXT),
-        (role.Highlight, "#1f6f9c"),
-        (role.HighlightedText, "#ffffff"),
-        (role.Link, ACCENT),
-        (role.Mid, EDGE),
-        (role.Dark, FIELD),
-        (role.Shadow, "#000000"),
+        (role.Window, "WINDOW"),
+        (role.WindowText, "TEXT"),
+        (role.Base, "FIELD"),
+        (role.AlternateBase, "PANEL"),
+        (role.Text, "TEXT"),
+        (role.PlaceholderText, "FAINT"),
+        (role.Button, "RAISED"),
+        (role.ButtonText, "TEXT"),
+        (role.BrightText, "TEXT"),
+        (role.ToolTipBase, "RAISED"),
+        (role.ToolTipText, "TEXT"),
+        (role.Highlight, "PRIMARY"),
+        (role.HighlightedText, "ON_PRIMARY"),
+        (role.Link, "ACCENT"),
+        (role.Mid, "EDGE"),
+        (role.Dark, "EDGE"),
+        (role.Shadow, "EDGE"),
     ):
-        palette.setColor(which, QColor(colour))
+        palette.setColor(which, QColor(colours[colour]))
     for which in (role.WindowText, role.Text, role.ButtonText):
-        palette.setColor(QPalette.ColorGroup.Disabled, which, QColor(FAINT))
+        palette.setColor(QPalette.ColorGroup.Disabled, which, QColor(colours["FAINT"]))
     application.setPalette(palette)
-    application.setStyleSheet(STYLE)
+    application.setStyleSheet(STYLE.format(**colours))
+    _theme.changed.emit()

@@ -205,5 +205,9 @@ class SimulatedMicroscope:
         """Take the board from its port, and end the camera's sequence."""
         if self._camera is not None:
             self._camera.stop()
+            # It and the board refer back to here: without this the sliced phantom, some hundred megabytes, would stay
+            # until the next full garbage collection, and a window sees one in hours.
+            self._camera = None
+            self.board.on_trigger_out = lambda time_s: None
         self._port.close()
         self._background.shutdown(wait=False, cancel_futures=True)

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.soak [--minutes 60] [--out soak.json]
 
-The whole program runs, with the simulated microscope and its reconstruction process, in a home folder of its own. Round
-after round it acquires and looks while the volume forms, cancels an acquisition in its middle, saves the field and opens
-it again, reconstructs the stored capture, and connects anew. The table has a row for each round:
+The whole program runs, with the simulated microscope and its reconstruction process, in a home folder of its own.
+Round after round it acquires and looks while the volume forms, cancels an acquisition in its middle, reconstructs the
+stored capture, saves the field, opens it again, and connects anew. The table has a row for each round:
 
     minutes            since the start, at the end of the round
     window_mb          resident memory of the window's process, without what is shared with others
@@ -12,8 +12,8 @@ it again, reconstructs the stored capture, and connects anew. The table has a ro
     files, threads     open file descriptors and threads of the window
     gap_ms             longest time between two turns of the window's event loop (a busy machine counts as well)
 
-and after it the growth of memory from the second quarter to the last one, and what was left behind: processes, blocks of
-shared memory, unfinished captures. Linux only: it reads /proc.
+and after it the growth of memory from the second quarter to the last one, and what was left behind: processes, blocks
+of shared memory, unfinished captures. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ class Soak:
         """Reconstruct the capture once more, save it, open what was saved; then throw the files away."""
         window, bridge = self.window, self.window.bridge
         captures = sorted(window.workflow.folder.glob("*.h5"), key=lambda path: path.stat().st_mtime)
-        whole = [path for path in captures if not path.name.endswith(".field.h5")][0]
+        whole = next(path for path in captures if not path.name.endswith(".field.h5"))
         window.workflow.reconstruct(whole)
         yield "a field of the stored capture", lambda: bool(bridge.has_field)
         yield from self._look(3.0)

@@ -105,7 +105,7 @@ class AcquirePanel(Section):
         self.folder = QPushButton()
         self.folder.setObjectName("folder")
         self.folder.setProperty("flat", "true")
-        self.folder.setStyleSheet("text-align: left; padding: 2px 0;")
+        self.folder.setProperty("align", "left")
         self.folder.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # long paths are cut
         self.folder.clicked.connect(self.folder_wanted)
         self.summary = hint("Connect the instrument first.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QCheckBox, QMainWindow, QPushButton
+from PySide6.QtWidgets import QCheckBox, QMainWindow, QMenu, QPushButton
 
 from gui.tasks import Task
 
@@ -26,6 +26,8 @@ class ActionSpec:
         Menu it stands in; a leading ``-`` puts a line above it.
     checkable
         Whether it is a switch; such actions start switched on where `checked` says so.
+    submenu
+        Whether it opens a menu, which is empty at first.
     """
 
     key: str
@@ -35,15 +37,35 @@ class ActionSpec:
     tip: str = ""
     checkable: bool = False
     checked: bool = False
+    submenu: bool = False
 
 
 ACTIONS = (
     ActionSpec("open_capture", "Open capture…", "&File", "Ctrl+O", "Reconstruct a stored capture"),
     ActionSpec("open_field", "Open field…", "&File", "Ctrl+Shift+O", "Look at a saved reconstruction"),
+    ActionSpec("open_recent", "Open recent", "&File", submenu=True),
+    ActionSpec("import_stack", "Import images…", "-&File", "Ctrl+I", "Make a capture of a TIFF stack or a .mat file"),
     ActionSpec(
-        "save_field", "Save field as…", "&File", "Ctrl+S", "Write the reconstruction to a file of a few megabytes"
+        "import_folder",
+        "Import folder of images…",
+        "&File",
+        "Ctrl+Shift+I",
+        "Make a capture of a folder with a TIFF for each LED",
+    ),
+    ActionSpec(
+        "save_field", "Save field as…", "-&File", "Ctrl+S", "Write the reconstruction to a file of a few megabytes"
+    ),
+    ActionSpec(
+        "autosave",
+        "Save finished fields",
+        "&File",
+        tip="Write each field beside its capture when its fit has finished",
+        checkable=True,
+        checked=True,
     ),
     ActionSpec("quit", "Quit", "-&File", "Ctrl+Q", "Darken the LEDs, end the reconstruction, close"),
+    ActionSpec("undo", "Undo", "&Edit", "Ctrl+Z", "Take back the last change of view or settings"),
+    ActionSpec("redo", "Redo", "&Edit", "Ctrl+Shift+Z", "Make it again"),
     ActionSpec("connect", "Connect", "&Instrument", "F2", "Open LED board and camera of the chosen profile"),
     ActionSpec("disconnect", "Disconnect", "&Instrument", "Shift+F2", "Darken the LEDs and release the instrument"),
     ActionSpec("live", "Live image", "-&Instrument", "F3", "Show what the camera sees", checkable=True),
@@ -98,7 +120,7 @@ MOUSE_AND_KEYS = (
 
 
 def make_actions(window: QMainWindow, callbacks: Mapping[str, Callable[..., object]]) -> dict[str, QAction]:
-    """Create the actions with their menus; `callbacks` holds one callable per key, switches get their state."""
+    """Create the actions with their menus; `callbacks` has one for each but sub-menus; switches give it their state."""
     actions: dict[str, QAction] = {}
     menus = {}
     for spec in ACTIONS:
@@ -114,12 +136,13 @@ def make_actions(window: QMainWindow, callbacks: Mapping[str, Callable[..., obje
         action.setToolTip(f"{spec.tip or spec.text} ({spec.shortcut})" if spec.shortcut else spec.tip or spec.text)
         action.setStatusTip(spec.tip)
         action.setCheckable(spec.checkable)
-        callback = callbacks[spec.key]
-        if spec.checkable:
+        if spec.submenu:
+            action.setMenu(QMenu(window))
+        elif spec.checkable:
             action.setChecked(spec.checked)
-            action.toggled.connect(callback)
+            action.toggled.connect(callbacks[spec.key])
         else:
-            action.triggered.connect(lambda _checked=False, callback=callback: callback())
+            action.triggered.connect(lambda _checked=False, callback=callbacks[spec.key]: callback())
         menus[title].addAction(action)
         actions[spec.key] = action
     return actions
@@ -148,8 +171,3 @@ def check_box_for(action: QAction) -> QCheckBox:
     box.toggled.connect(action.setChecked)
     action.toggled.connect(box.setChecked)
     return box
-
-
-def shortcut_rows() -> list[tuple[str, str]]:
-    """Every key and mouse gesture with what it does, for the help sheet."""
-    return [*MOUSE_AND_KEYS, *((spec.shortcut, spec.text.rstrip("…")) for spec in ACTIONS if spec.shortcut)]

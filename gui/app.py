@@ -172,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     window.bridge.start()
     RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
     if arguments.file is not None:
-        window.open_path(arguments.file.absolute())
+        window.files.open(arguments.file.absolute())
     code = application.exec()
     logging.getLogger().removeHandler(handler)
     stuck = not (window.service.is_stopped and window.bridge.is_stopped)

@@ -164,6 +164,16 @@ class ContrastPanel(QWidget):
             self.map.setCurrentText(name)
             self._recolour()
 
+    def chosen_levels(self) -> tuple[float, float] | None:
+        """Levels that were set by hand; None while they are automatic."""
+        return None if self.auto.isChecked() else self.levels
+
+    def choose_levels(self, levels: tuple[float, float] | None) -> None:
+        """Set levels by hand, or have them found by themselves."""
+        self.auto.setChecked(levels is None)
+        if levels is not None:
+            self._set_levels(*levels)
+
     def start_with(self, levels: tuple[float, float]) -> None:
         """First contrast of a new field, unless the operator has set one by hand."""
         if self.auto.isChecked():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
@@ -15,7 +16,7 @@ from recon.messages import Finished, FitProgress, FitSettings
 if TYPE_CHECKING:
     from PySide6.QtGui import QAction
 
-    from recon.messages import ModelName
+    from recon.messages import ModelName, Saved
 
 DEVICES = {"auto": "best device", "cpu": "CPU", "cuda": "GPU (CUDA)"}
 MODELS: dict[ModelName, str] = {
@@ -34,6 +35,9 @@ class FitPanel(Section):
         self.curves = FitCurves()
         self.detail = hint("The volume forms while frames arrive.")
         self.detail.setObjectName("fit_detail")
+        self.kept = hint()
+        self.kept.setObjectName("fit_kept")
+        self.kept.hide()
         self.figures = {name: QLabel("–") for name in ("Held-out error", "Time left")}
         row = QHBoxLayout()
         for name, figure in self.figures.items():
@@ -88,6 +92,7 @@ class FitPanel(Section):
         buttons.addWidget(self.save_button, 0, 2)
         self.body.addWidget(self.detail)
         self.body.addLayout(row)
+        self.body.addWidget(self.kept)
         self.body.addLayout(settings)
         self.body.addLayout(buttons)
         self.say("starting…", "busy")
@@ -103,6 +108,7 @@ class FitPanel(Section):
     def begin(self, detail: str) -> None:
         """Clear figures and curves for a new run."""
         self.curves.clear()
+        self.kept.hide()
         for figure in self.figures.values():
             figure.setText("–")
         self.detail.setText(detail)
@@ -118,6 +124,13 @@ class FitPanel(Section):
             f"step {progress.step}, {progress.frames_used} frames, {duration_text(progress.elapsed_s)},"
             f" {progress.memory_mb / 1000:.1f} GB"
         )
+
+    def show_saved(self, saved: Saved) -> None:
+        """Tell where the field is."""
+        path = Path(saved.field_path)
+        self.kept.setText(f"Saved: {path.name}, {saved.file_bytes / 1e6:.1f} MB")
+        self.kept.setToolTip(f"In {path.parent}")
+        self.kept.show()
 
     def show_finished(self, finished: Finished) -> None:
         """Show the result."""

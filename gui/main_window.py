@@ -8,29 +8,37 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QGridLayout, QLabel, QMainWindow, QMessageBox
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QApplication, QGraphicsView, QLabel, QLineEdit, QMainWindow, QMenu, QMessageBox
 
-from gui.actions import make_actions, shortcut_rows
+from gui.actions import make_actions
+from gui.autosave import Autosave, field_stem
+from gui.history import History
 from gui.messages import LogPanel, WindowLogHandler
+from gui.open_files import FIELDS, OpenFiles
 from gui.panels import arrangements, make_panels
 from gui.settings import WindowSettings, captures_folder, save_settings
+from gui.shortcut_sheet import ShortcutSheet
 from gui.tasks import Task
 from gui.theme import apply_theme
+from gui.undoable import watch_panels
+from gui.window_memory import remember, restore
 from gui.workbench import Workbench
 from gui.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from PySide6.QtGui import QCloseEvent
+    from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
 
     from acquisition.errors import OperatorError
     from gui.instrument_service import InstrumentService
     from gui.recon_bridge import ReconBridge
+    from recon.messages import Saved
 
 log = logging.getLogger(__name__)
 
+SAVED_SHOWN_MS = 15_000
 END_WITHIN_S = 8.0
 """A camera driver that never answers does not keep the program longer than this beyond its longest exposure."""
 
@@ -68,6 +76,7 @@ class MainWindow(QMainWindow):
         self._last_word: QMessageBox | None = None
         self.log_panel = LogPanel(log_handler, self)
         self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.log_panel)
+        self.history = History(self)
         self.actions_by_key = make_actions(self, self._callbacks())
         self.panels = make_panels(self.actions_by_key)
         self._lay_out()
@@ -75,6 +84,11 @@ class MainWindow(QMainWindow):
             self.panels, service, bridge, Path(settings.folder) if settings.folder else captures_folder()
         )
         self.workflow.setParent(self)
+        self.autosave = Autosave(bridge, lambda: self.workflow.capture_path, self)
+        recent_menu = self.actions_by_key["open_recent"].menu()
+        assert isinstance(recent_menu, QMenu)
+        self.files = OpenFiles(self, self.workflow, self.bench, recent_menu, settings.recent)
+        bridge.saved.connect(self._tell_saved)
         self.workflow.changed.connect(self._refresh)
         service.opened.connect(self._opened)
         self.panels.instrument.profile_chosen.connect(self.workflow.choose_profile)
@@ -93,8 +107,13 @@ class MainWindow(QMainWindow):
     def _callbacks(self) -> dict[str, Callable[..., object]]:
         """One callable per action; the panels exist by the time they are called."""
         return {
-            "open_capture": self._open_capture,
-            "open_field": self._open_field,
+            "open_capture": lambda: self.files.ask_capture(),
+            "open_field": lambda: self.files.ask_field(),
+            "import_stack": lambda: self.files.ask_stack(),
+            "import_folder": lambda: self.files.ask_image_folder(),
+            "autosave": self._choose_autosave,
+            "undo": self.history.stack.undo,
+            "redo": self.history.stack.redo,
             "save_field": self._save_field,
             "quit": self.close,
             "connect": lambda: self.workflow.connect_instrument(),
@@ -119,7 +138,7 @@ class MainWindow(QMainWindow):
             "scale_bar": lambda on: self.panels.slices.set_mark("scale_bar", on),
             "light_theme": self._choose_theme,
             "log": self.log_panel.setVisible,
-            "shortcuts": self._show_shortcuts,
+            "shortcuts": lambda: ShortcutSheet(self).show(),
         }
 
     def _lay_out(self) -> None:
@@ -127,6 +146,12 @@ class MainWindow(QMainWindow):
         self.bench = Workbench(arrangements(panels), panels.message)
         self.setCentralWidget(self.bench)
         panels.live.setParent(self.bench)
+        self.setAcceptDrops(True)
+        for view in self.findChildren(QGraphicsView):  # they would take a drop and let it fall
+            view.setAcceptDrops(False)
+            view.viewport().setAcceptDrops(False)
+        for line in self.findChildren(QLineEdit):  # they would write its path
+            line.setAcceptDrops(False)
         for task, section in (
             (Task.INSTRUMENT, panels.instrument),
             (Task.ACQUIRE, panels.acquire),
@@ -144,20 +169,21 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
 
     def _restore(self) -> None:
-        self.resize(1400, 900)
-        self.resizeDocks([self.log_panel], [150], Qt.Orientation.Vertical)
-        if self.settings.geometry_hex:
-            self.restoreGeometry(QByteArray.fromHex(self.settings.geometry_hex.encode()))
-        self.panels.slices.contrast.choose_map(self.settings.colour_map)
-        self.panels.fit.seconds.setValue(int(self.settings.max_seconds))
-        self.panels.fit.device.setCurrentIndex(max(0, self.panels.fit.device.findData(self.settings.device)))
-        self.panels.fit.model.setCurrentIndex(max(0, self.panels.fit.model.findData(self.settings.model)))
-        self.panels.acquire.set_folder(self.workflow.folder)
-        self.actions_by_key["live"].setChecked(True)
-        self.actions_by_key["light_theme"].setChecked(self.settings.theme == "light")
+        restore(self)
         self.workflow.choose_profile(self.settings.profile)
         if self.workflow.profile is None:
             self.workflow.choose_profile(WindowSettings().profile)
+        watch_panels(self.history, self.panels)
+        self.bridge.field_ready.connect(self.history.settle)
+        stack = self.history.stack
+        for key, able, text in (
+            ("undo", stack.canUndoChanged, stack.undoTextChanged),
+            ("redo", stack.canRedoChanged, stack.redoTextChanged),
+        ):
+            action = self.actions_by_key[key]
+            action.setEnabled(False)
+            able.connect(action.setEnabled)
+            text.connect(partial(_name_step, action, action.text()))
 
     def _refresh(self) -> None:
         """Offer what can be done now."""
@@ -187,77 +213,49 @@ class MainWindow(QMainWindow):
         name = flow.capture_path.name if flow.capture_path is not None else ""
         self.setWindowTitle(f"{name} – Fieldscope" if name else "Fieldscope")
 
-    # --- dialogs, none of them modal to the program -------------------------------------------------------------------
-
-    def _ask_file(self, title: str, filters: str, chosen: Callable[[Path], None], save_as: str = "") -> None:
-        dialog = QFileDialog(self, title, str(self.workflow.folder), filters)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.AnyFile if save_as else QFileDialog.FileMode.ExistingFile)
-        if save_as:
-            dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-            dialog.selectFile(save_as)
-        dialog.fileSelected.connect(lambda name: chosen(Path(name)))
-        dialog.open()
-
-    def open_path(self, path: Path) -> None:
-        """Show a saved field, or reconstruct a capture, and go where it can be watched."""
-        if ".field." in path.name:
-            self.workflow.open_field(path)
-            self.bench.show_task(Task.VIEW)
-        else:
-            self.workflow.reconstruct(path)
-            self.bench.show_task(Task.RECONSTRUCT)
+    # --- files and dialogs --------------------------------------------------------------------------------------------
 
     def _opened(self) -> None:
         """With an instrument the next thing is to acquire; whoever went elsewhere meanwhile stays there."""
         if self.bench.task is Task.INSTRUMENT:
             self.bench.show_task(Task.ACQUIRE)
 
-    def _open_capture(self) -> None:
-        self._ask_file("Open a capture", "Captures (*.h5 *.h5.part);;All files (*)", self.open_path)
-
-    def _open_field(self) -> None:
-        self._ask_file("Open a field", "Fields (*.field.h5);;All files (*)", self.open_path)
-
     def _save_field(self) -> None:
         capture = self.workflow.capture_path
-        stem = capture.name.split(".h5")[0] if capture is not None else "reconstruction"
-        self._ask_file("Save the field", "Fields (*.field.h5)", self.bridge.save, save_as=f"{stem}.field.h5")
+        stem = field_stem(capture) if capture is not None else "reconstruction"
+        self.files.ask("Save the field", FIELDS, self.bridge.save, save_as=f"{stem}.field.h5")
 
     def _browse_profile(self) -> None:
         self.panels.instrument.profile.setCurrentIndex(
             max(0, self.panels.instrument.profile.findData(self.workflow.profile_name))
         )
-        self._ask_file(
+        self.files.ask(
             "Choose a hardware profile", "Profiles (*.toml)", lambda path: self.workflow.choose_profile(str(path))
         )
 
     def _choose_folder(self) -> None:
-        def chosen(name: str) -> None:
-            self.workflow.folder = Path(name)
-            self.settings.folder = name
-            self.panels.acquire.set_folder(Path(name))
+        def chosen(folder: Path) -> None:
+            self.workflow.folder = folder
+            self.settings.folder = str(folder)
+            self.panels.acquire.set_folder(folder)
 
-        dialog = QFileDialog(self, "Folder of the captures", str(self.workflow.folder))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(chosen)
-        dialog.open()
+        self.files.ask_folder("Folder of the captures", chosen)
 
-    def _show_shortcuts(self) -> None:
-        sheet = QDialog(self)
-        sheet.setObjectName("shortcut_sheet")
-        sheet.setWindowTitle("Keys and mouse")
-        sheet.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        rows = QGridLayout(sheet)
-        rows.setContentsMargins(20, 16, 24, 18)
-        rows.setHorizontalSpacing(26)
-        for row, (keys, meaning) in enumerate(shortcut_rows()):
-            label = QLabel(keys)
-            label.setProperty("role", "hint")
-            rows.addWidget(label, row, 0)
-            rows.addWidget(QLabel(meaning), row, 1)
-        sheet.show()
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        urls = event.mimeData().urls()
+        self.files.open_dropped([Path(url.toLocalFile()) for url in urls if url.isLocalFile()])
+
+    def _tell_saved(self, saved: Saved) -> None:
+        self.statusBar().showMessage(f"Saved: {saved.field_path}, {saved.file_bytes / 1e6:.1f} MB", SAVED_SHOWN_MS)
+
+    def _choose_autosave(self, on: bool) -> None:
+        self.autosave.on = on
 
     def _choose_theme(self, light: bool) -> None:
         self.settings.theme = "light" if light else "dark"
@@ -277,7 +275,8 @@ class MainWindow(QMainWindow):
         if self._closing_since_s is not None:
             return
         self._closing_since_s = time.monotonic()
-        self._remember()
+        remember(self)
+        save_settings(self.settings, self._settings_file)
         self.hide()
         self.service.shut_down()
         self.bridge.shut_down()
@@ -312,11 +311,6 @@ class MainWindow(QMainWindow):
         box.finished.connect(lambda: self.ended.emit())
         box.open()
 
-    def _remember(self) -> None:
-        self.settings.profile = self.workflow.profile_name or self.settings.profile
-        self.settings.colour_map = self.panels.slices.contrast.map.currentText()
-        self.settings.max_seconds = float(self.panels.fit.seconds.value())
-        self.settings.device = str(self.panels.fit.device.currentData())
-        self.settings.model = self.panels.fit.model.currentData()
-        self.settings.geometry_hex = bytes(self.saveGeometry().toHex().data()).decode()
-        save_settings(self.settings, self._settings_file)
+
+def _name_step(action: QAction, verb: str, what: str) -> None:
+    action.setText(f"{verb} {what}".strip())

@@ -73,6 +73,11 @@ class Navigator(QObject):
         self.um_per_px = um_per_px
         self.moved.emit()
 
+    def look_at(self, centre_um: Point, um_per_px: float) -> None:
+        """Go to a place that was looked at before."""
+        self.centre_um, self.um_per_px = centre_um, um_per_px
+        self.moved.emit()
+
     def pan(self, shift_um: dict[int, float]) -> None:
         """Move the centre; it stays within the box."""
         centre = list(self.centre_um)

@@ -14,6 +14,7 @@ from gui.instrument_panel import InstrumentPanel
 from gui.live_panel import LivePanel
 from gui.marks_panel import MarksPanel
 from gui.messages import MessageBar
+from gui.recent_panel import RecentPanel
 from gui.section import Section
 from gui.slices_panel import SlicesPanel
 from gui.tasks import Arrangement, Task
@@ -35,6 +36,7 @@ class Panels:
     live: LivePanel
     slices: SlicesPanel
     views: ViewTabs
+    recent: RecentPanel
     message: MessageBar
     device: QLabel
 
@@ -53,6 +55,7 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
         live=LivePanel(),
         slices=slices,
         views=views,
+        recent=RecentPanel(act["open_capture"], act["open_field"]),
         message=MessageBar(),
         device=QLabel("starting the reconstruction…"),
     )
@@ -62,7 +65,7 @@ def arrangements(panels: Panels) -> dict[Task, Arrangement]:
     """What each task shows: column, stage, side."""
     live, fit, views = panels.live, panels.fit, panels.views
     return {
-        Task.INSTRUMENT: Arrangement((panels.instrument,), live.camera, (live.lighting, live.leds)),
+        Task.INSTRUMENT: Arrangement((panels.instrument, panels.recent), live.camera, (live.lighting, live.leds)),
         Task.ACQUIRE: Arrangement((panels.acquire, views.controls), views, (live.camera, live.leds)),
         Task.RECONSTRUCT: Arrangement((fit, views.controls), views, (fit.curves,)),
         Task.VIEW: Arrangement((views.controls,), views),

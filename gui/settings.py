@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gui.tasks import Task
 from recon.messages import ModelName  # noqa: TC001 - pydantic reads it when the program runs
 
 if TYPE_CHECKING:
@@ -39,6 +40,17 @@ class WindowSettings(BaseModel):
     max_seconds: float = Field(default=300.0, ge=5.0, le=86400.0)
     device: str = "auto"
     model: ModelName = "auto"
+    autosave: bool = True
+    recent: list[str] = []
+    task: str = Task.INSTRUMENT.value
+    view: str = ""
+    """Title of the tab in front."""
+    columns_px: list[int] = []
+    """Widths of column, stage and side."""
+    log_shown: bool = False
+    log_px: int = Field(default=150, ge=50, le=2000)
+    marks: dict[str, bool] = {}
+    """Switches of the menu View that are not as they start."""
     geometry_hex: str = ""
     """Qt's description of size and place of the window, hexadecimal."""
 

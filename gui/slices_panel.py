@@ -145,6 +145,11 @@ class SlicesPanel(QWidget):
             RequestSlice(NO_RUN, view, request, plane.origin_um, plane.u_um, plane.v_um, plane.shape, part)
         )
 
+    @property
+    def shows_whole(self) -> bool:
+        """Whether the whole box is in sight, and kept there when the window changes its size."""
+        return self._pristine
+
     # --- view ---------------------------------------------------------------------------------------------------------
 
     def reset_view(self) -> None:

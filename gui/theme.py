@@ -154,6 +154,7 @@ QPushButton[primary="true"]:enabled:hover {{ background: {PRIMARY_HOVER}; }}
 QPushButton:checked {{ background: {CHECKED}; border-color: {CHECKED_EDGE}; color: {ACCENT}; }}
 QPushButton[flat="true"] {{ background: transparent; border: none; padding: 2px 7px; color: {MUTED}; }}
 QPushButton[flat="true"]:hover {{ color: {TEXT}; background: {RAISED}; }}
+QPushButton[align="left"] {{ text-align: left; padding: 3px 4px; }}
 QPushButton[role="task"] {{ background: transparent; border: 1px solid transparent; border-radius: 6px; }}
 QPushButton[role="task"]:hover {{ background: {PANEL}; }}
 QPushButton[role="task"]:checked {{ background: {PANEL}; border-color: {EDGE}; border-bottom: 2px solid {ACCENT}; }}

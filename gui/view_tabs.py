@@ -34,6 +34,12 @@ class ViewTabs(QTabWidget):
         self._controls_of.append(controls)
         self.addTab(panel, title)
 
+    def choose(self, title: str) -> None:
+        """Bring the tab of that title to the front; an unknown one changes nothing."""
+        for index in range(self.count()):
+            if self.tabText(index) == title:
+                self.setCurrentIndex(index)
+
     def step(self, by: int) -> None:
         """Go to the next or the previous tab, around the end."""
         self.setCurrentIndex((self.currentIndex() + by) % self.count())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
@@ -61,7 +62,8 @@ class Workbench(QWidget):
         for place, part in enumerate((scroll, self._stage, self._side)):
             self.splitter.addWidget(part)
             self.splitter.setStretchFactor(place, 1 if part is self._stage else 0)
-        self.splitter.setSizes([COLUMN_PX, 10_000, SIDE_PX])
+        self._side_px = SIDE_PX
+        self.set_widths([COLUMN_PX, 10_000, SIDE_PX])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 2, 8, 6)
         layout.setSpacing(8)
@@ -72,7 +74,20 @@ class Workbench(QWidget):
             for widget in (*arrangement.column, arrangement.stage, *arrangement.side):
                 widget.setParent(self)
                 widget.hide()
+        self._order_focus(message)
         self._arrange()
+
+    def _order_focus(self, message: MessageBar) -> None:
+        """Tab goes from the task bar through column, stage and side, in every task."""
+        arrangements = self._arrangements.values()
+        columns = [widget for arrangement in arrangements for widget in arrangement.column]
+        sides = [widget for arrangement in arrangements for widget in arrangement.side]
+        stages = [arrangement.stage for arrangement in arrangements]
+        chain: list[QWidget] = []
+        for part in dict.fromkeys((self.bar, message, *columns, *stages, *sides)):
+            chain += [child for child in part.findChildren(QWidget) if child.focusPolicy() & Qt.FocusPolicy.TabFocus]
+        for before, after in pairwise(chain):
+            QWidget.setTabOrder(before, after)
 
     def show_task(self, task: Task) -> None:
         """Go to a task."""
@@ -80,6 +95,23 @@ class Workbench(QWidget):
             self.task = task
             self._arrange()
             self.task_changed.emit(task)
+
+    def places(self) -> tuple[QWidget, QWidget, QWidget]:
+        """Column, stage and side."""
+        return self._column, self._stage, self._side
+
+    def widths(self) -> list[int]:
+        """Widths of column, stage and side in pixels; a side that is hidden keeps the one it had."""
+        column, stage, side = self.splitter.sizes()
+        if side:
+            self._side_px = side
+        return [column, stage, self._side_px]
+
+    def set_widths(self, widths_px: list[int]) -> None:
+        """Give column, stage and side these widths, as far as they may have them."""
+        if len(widths_px) == 3:
+            self._side_px = widths_px[2]
+            self.splitter.setSizes(widths_px)
 
     def _arrange(self) -> None:
         arrangement = self._arrangements[self.task]

@@ -395,7 +395,7 @@ class Workflow(QObject):
         self.changed.emit()
 
     def _saved(self, saved: Saved) -> None:
-        self.panels.message.tell(f"Saved: {saved.field_path} ({saved.file_bytes / 1e6:.1f} MB)", error=False)
+        self.panels.fit.show_saved(saved)
 
     def _notice(self, notice: Notice) -> None:
         log.info("%s", notice.text)

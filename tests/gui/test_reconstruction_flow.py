@@ -29,7 +29,7 @@ def progress(run: int, step: int) -> messages.FitProgress:
 @pytest.fixture
 def run(window: MainWindow, qtbot) -> int:
     """A stored capture is being fitted and its field is shown."""
-    window.open_path(Path("capture.h5"))
+    window.files.open(Path("capture.h5"))
     run = window.bridge.run
     assert run is not None
     process = fake(window)

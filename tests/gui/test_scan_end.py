@@ -18,6 +18,7 @@ from acquisition.scan import FinishReason, ScanState, ScanStatus
 from gui.app import close_on_signals
 from gui.instrument_service import InstrumentService
 from gui.scan_time import FIRST_LIGHT_S, ScanTime
+from gui.window_memory import remember
 from tests.gui import fakes
 
 if TYPE_CHECKING:
@@ -188,5 +189,5 @@ def test_the_model_is_chosen_and_remembered(window: MainWindow) -> None:
     assert fit.settings().model == "auto"
     fit.model.setCurrentIndex(fit.model.findData("ssnp"))
     assert fit.settings().model == "ssnp"
-    window._remember()
+    remember(window)
     assert window.settings.model == "ssnp"

@@ -23,7 +23,7 @@ def process(window: MainWindow, qtbot) -> fakes.FakeProcess:
     """The fake process behind a window that shows a field; the slices have settled."""
     process = window.bridge._process
     assert isinstance(process, fakes.FakeProcess)
-    window.open_path(Path("some.field.h5"))
+    window.files.open(Path("some.field.h5"))
     process.show_field(window.bridge.run or 0)
     settle(window, qtbot)
     return process
@@ -135,7 +135,7 @@ def test_pictures_of_an_old_run_are_dropped(window: MainWindow, process: fakes.F
     view = window.panels.slices.views["xy"]
     view.box.panned.emit(QPointF(1.0, 0.0))
     old = process.last("xy")
-    window.open_path(Path("other.field.h5"))
+    window.files.open(Path("other.field.h5"))
     assert view.shown_plane() is None
     process.answer(old)
     qtbot.wait(50)

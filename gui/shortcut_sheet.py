@@ -1,0 +1,58 @@
+"""The sheet of keys and mouse (F1), made from the actions: what is in the menus is on it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from gui.actions import ACTIONS, MOUSE_AND_KEYS
+
+COLUMNS = 3
+
+
+def shortcut_groups() -> dict[str, list[tuple[str, str]]]:
+    """Every key and mouse gesture with what it does, by menu."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for spec in ACTIONS:
+        if spec.shortcut:
+            title = spec.menu.lstrip("-").replace("&", "")
+            groups.setdefault(title, []).append((spec.shortcut, spec.text.rstrip("…")))
+    return {**groups, "Over a slice": list(MOUSE_AND_KEYS)}
+
+
+class ShortcutSheet(QDialog):
+    """All keys at one sight."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("shortcut_sheet")
+        self.setWindowTitle("Keys and mouse")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        groups = shortcut_groups()
+        most = sum(len(rows) + 2 for rows in groups.values()) / COLUMNS
+        across = QHBoxLayout(self)
+        across.setContentsMargins(24, 18, 28, 20)
+        across.setSpacing(40)
+        column, filled = QVBoxLayout(), 0
+        for title, rows in groups.items():
+            if filled and filled + len(rows) / 2 > most:
+                column.addStretch(1)
+                across.addLayout(column)
+                column, filled = QVBoxLayout(), 0
+            filled += len(rows) + 2
+            heading = QLabel(title)
+            heading.setProperty("role", "heading")
+            column.addWidget(heading)
+            grid = QGridLayout()
+            grid.setHorizontalSpacing(18)
+            grid.setVerticalSpacing(4)
+            grid.setColumnStretch(1, 1)
+            for row, (keys, meaning) in enumerate(rows):
+                label = QLabel(keys)
+                label.setProperty("role", "hint")
+                grid.addWidget(label, row, 0)
+                grid.addWidget(QLabel(meaning), row, 1)
+            column.addLayout(grid)
+            column.addSpacing(14)
+        column.addStretch(1)
+        across.addLayout(column)

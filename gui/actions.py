@@ -91,14 +91,12 @@ ACTIONS = (
     ),
     ActionSpec("restart_process", "Restart the reconstruction process", "&Reconstruct", "", "After it failed or hangs"),
     *(
-        ActionSpec(
-            f"go_{task.name.lower()}", f"Task: {task.value}", "&View", f"Ctrl+{number}", f"Go to the task {task.value}"
-        )
+        ActionSpec(f"go_{task.name.lower()}", task.value, "&Go", f"Ctrl+{number}", f"Go to the task {task.value}")
         for number, task in enumerate(Task, 1)
     ),
-    ActionSpec("next_view", "Next way to look", "-&View", "Ctrl+Tab", "Slices, and what stands beside them as tabs"),
-    ActionSpec("previous_view", "Previous way to look", "&View", "Ctrl+Shift+Tab"),
-    ActionSpec("reset_view", "Whole volume", "-&View", "Home", "Show the whole box"),
+    ActionSpec("next_view", "Next tab", "-&Go", "Ctrl+Tab", "Slices, and what stands beside them as tabs"),
+    ActionSpec("previous_view", "Previous tab", "&Go", "Ctrl+Shift+Tab"),
+    ActionSpec("reset_view", "Whole volume", "&View", "Home", "Show the whole box"),
     ActionSpec("zoom_in", "Zoom in", "&View", "Ctrl++", "Magnify about the cross-hair"),
     ActionSpec("zoom_out", "Zoom out", "&View", "Ctrl+-", "Shrink about the cross-hair"),
     ActionSpec("centre", "Centre on the cross-hair", "&View", "Ctrl+0"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from gui.free_path import free_path
+from gui.field_name import free_field_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
     from gui.recon_bridge import ReconBridge
     from recon.messages import Finished, FitProgress
-
-
-def field_stem(capture: Path) -> str:
-    """Name of a capture's field, without its ending."""
-    return capture.name.split(".h5")[0]
 
 
 class Autosave(QObject):
@@ -47,4 +42,4 @@ class Autosave(QObject):
         capture = self._capture()
         if self.on and capture is not None and finished.run == self._unsaved_run:
             self._unsaved_run = None
-            self._bridge.save(free_path(capture.parent, field_stem(capture), ".field.h5"))
+            self._bridge.save(free_field_name(capture, capture.parent))

@@ -10,7 +10,6 @@ from PySide6.QtCore import QObject, Signal
 
 from acquisition.errors import OperatorError
 from acquisition.importers import import_images
-from gui.free_path import free_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +20,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IMAGE_ENDINGS = (".tif", ".tiff", ".btf", ".mat")
+
+
+def _free_name(folder: Path, stem: str) -> Path:
+    """Capture file of that name, numbered where one is there already, or being written."""
+    path, number = folder / f"{stem}.h5", 1
+    while path.exists() or path.with_name(f"{path.name}.part").exists():
+        number += 1
+        path = folder / f"{stem}-{number}.h5"
+    return path
 
 
 class ImageImport(QObject):
@@ -71,7 +79,7 @@ class ImageImport(QObject):
         path: Path | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            output = free_path(folder, source.stem, ".h5")
+            output = _free_name(folder, source.stem)
             path, remedy = import_images(source, profile, output, on_progress=tell)
             message = f"Imported: {path}"
         except OperatorError as error:

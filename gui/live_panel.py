@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
 
 from gui import theme
 from gui.pupil_view import PupilView
@@ -94,10 +94,13 @@ class LivePanel(QObject):
         self.auto.setAccessibleName("Find the exposure of the live image")
         self.auto.setToolTip("Expose so that the brightest pixels of the live image leave head-room")
         self.auto.clicked.connect(self._expose_better)
-        row = QHBoxLayout()
-        row.addWidget(self.exposure)
-        row.addWidget(self.auto)
-        row.addWidget(self.light, 1)
+        row = QGridLayout()
+        row.setColumnStretch(1, 1)
+        row.addWidget(QLabel("Light"), 0, 0)
+        row.addWidget(self.light, 0, 1, 1, 2)
+        row.addWidget(QLabel("Exposure"), 1, 0)
+        row.addWidget(self.exposure, 1, 1)
+        row.addWidget(self.auto, 1, 2)
         self.camera.body.addWidget(self.view, 1)
         self.camera.body.addWidget(self.figures)
         self.lighting = Section("Light and exposure", "lighting")

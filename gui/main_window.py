@@ -12,7 +12,8 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QGraphicsView, QLabel, QLineEdit, QMainWindow, QMenu, QMessageBox
 
 from gui.actions import make_actions
-from gui.autosave import Autosave, field_stem
+from gui.autosave import Autosave
+from gui.field_name import free_field_name
 from gui.history import History
 from gui.messages import LogPanel, WindowLogHandler
 from gui.open_files import FIELDS, OpenFiles
@@ -222,8 +223,9 @@ class MainWindow(QMainWindow):
 
     def _save_field(self) -> None:
         capture = self.workflow.capture_path
-        stem = field_stem(capture) if capture is not None else "reconstruction"
-        self.files.ask("Save the field", FIELDS, self.bridge.save, save_as=f"{stem}.field.h5")
+        path = self.workflow.folder / "reconstruction.h5" if capture is None else capture
+        name = free_field_name(path, path.parent).name
+        self.files.ask("Save the field", FIELDS, self.bridge.save, save_as=name)
 
     def _browse_profile(self) -> None:
         self.panels.instrument.profile.setCurrentIndex(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QLabel, QWidget
 
 from gui.actions import ACTIONS, MOUSE_AND_KEYS
 
@@ -32,27 +34,32 @@ class ShortcutSheet(QDialog):
         most = sum(len(rows) + 2 for rows in groups.values()) / COLUMNS
         across = QHBoxLayout(self)
         across.setContentsMargins(24, 18, 28, 20)
-        across.setSpacing(40)
-        column, filled = QVBoxLayout(), 0
+        across.setSpacing(44)
+        filled = math.inf
         for title, rows in groups.items():
-            if filled and filled + len(rows) / 2 > most:
-                column.addStretch(1)
-                across.addLayout(column)
-                column, filled = QVBoxLayout(), 0
+            if filled + len(rows) / 2 > most:
+                grid, filled = self._new_column(), 0
+                across.addLayout(grid)
+            self._add_group(grid, title, rows)
             filled += len(rows) + 2
-            heading = QLabel(title)
-            heading.setProperty("role", "heading")
-            column.addWidget(heading)
-            grid = QGridLayout()
-            grid.setHorizontalSpacing(18)
-            grid.setVerticalSpacing(4)
-            grid.setColumnStretch(1, 1)
-            for row, (keys, meaning) in enumerate(rows):
-                label = QLabel(keys)
-                label.setProperty("role", "hint")
-                grid.addWidget(label, row, 0)
-                grid.addWidget(QLabel(meaning), row, 1)
-            column.addLayout(grid)
-            column.addSpacing(14)
-        column.addStretch(1)
-        across.addLayout(column)
+
+    @staticmethod
+    def _new_column() -> QGridLayout:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(18)
+        grid.setVerticalSpacing(5)
+        grid.setAlignment(Qt.AlignmentFlag.AlignTop)
+        return grid
+
+    @staticmethod
+    def _add_group(grid: QGridLayout, title: str, rows: list[tuple[str, str]]) -> None:
+        first = grid.rowCount() if grid.count() else 0
+        heading = QLabel(title)
+        heading.setProperty("role", "heading")
+        grid.addWidget(heading, first, 0, 1, 2)
+        for row, (keys, meaning) in enumerate(rows, first + 1):
+            label = QLabel(keys)
+            label.setProperty("role", "hint")
+            grid.addWidget(label, row, 0)
+            grid.addWidget(QLabel(meaning), row, 1)
+        grid.setRowMinimumHeight(first + len(rows) + 1, 12)

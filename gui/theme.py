@@ -6,6 +6,7 @@ method and has `follow` call that method with each change; what paints itself, a
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QObject, Signal
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     GOOD: str
     WARN: str
     BAD: str
+
+ARROWS = {name.upper(): Path(__file__).with_name(f"chevron_{name}.svg").as_posix() for name in ("up", "down")}
+"""Arrows of lists and numbers; their grey is seen in both themes."""
 
 ThemeName = Literal["dark", "light"]
 
@@ -154,7 +158,7 @@ QPushButton[primary="true"]:enabled:hover {{ background: {PRIMARY_HOVER}; }}
 QPushButton:checked {{ background: {CHECKED}; border-color: {CHECKED_EDGE}; color: {ACCENT}; }}
 QPushButton[flat="true"] {{ background: transparent; border: none; padding: 2px 7px; color: {MUTED}; }}
 QPushButton[flat="true"]:hover {{ color: {TEXT}; background: {RAISED}; }}
-QPushButton[align="left"] {{ text-align: left; padding: 3px 4px; }}
+QPushButton[align="left"] {{ text-align: left; padding: 3px 0; }}
 QPushButton[role="task"] {{ background: transparent; border: 1px solid transparent; border-radius: 6px; }}
 QPushButton[role="task"]:hover {{ background: {PANEL}; }}
 QPushButton[role="task"]:checked {{ background: {PANEL}; border-color: {EDGE}; border-bottom: 2px solid {ACCENT}; }}
@@ -168,8 +172,21 @@ QTabBar::tab:selected {{ color: {TEXT}; border-bottom-color: {ACCENT}; }}
 QTabBar::tab:focus {{ color: {ACCENT}; }}
 QLineEdit, QPlainTextEdit {{ background: {FIELD}; border: 1px solid {EDGE}; border-radius: 4px; padding: 3px 6px; }}
 QLineEdit:focus {{ border-color: {ACCENT}; }}
+QComboBox {{ background: {RAISED}; border: 1px solid {EDGE}; border-radius: 5px; padding: 3px 8px; color: {TEXT}; }}
+QComboBox:hover {{ background: {HOVER}; border-color: {HOVER_EDGE}; }}
+QComboBox:focus {{ border-color: {ACCENT}; }}
+QComboBox:disabled {{ background: {PANEL}; color: {FAINT}; }}
+QComboBox::drop-down {{ border: none; width: 20px; }}
+QComboBox::down-arrow {{ image: url("{DOWN}"); width: 11px; height: 11px; }}
+QAbstractSpinBox {{ background: {FIELD}; border: 1px solid {EDGE}; border-radius: 5px; padding: 3px 4px 3px 6px; }}
+QAbstractSpinBox:focus {{ border-color: {ACCENT}; }}
+QAbstractSpinBox:disabled {{ background: {PANEL}; color: {FAINT}; }}
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ border: none; width: 16px; }}
+QAbstractSpinBox::up-arrow {{ image: url("{UP}"); width: 9px; height: 9px; }}
+QAbstractSpinBox::down-arrow {{ image: url("{DOWN}"); width: 9px; height: 9px; }}
+QAbstractSpinBox QLineEdit {{ background: transparent; border: none; padding: 0; }}
 QComboBox QAbstractItemView {{ background: {PANEL}; border: 1px solid {EDGE}; selection-background-color: {RAISED}; }}
-QProgressBar {{ background: {FIELD}; border: none; border-radius: 3px; height: 6px; }}
+QProgressBar {{ background: {EDGE}; border: none; border-radius: 3px; height: 6px; }}
 QProgressBar::chunk {{ background: {ACCENT}; border-radius: 3px; }}
 QDockWidget {{ color: {MUTED}; }}
 QDockWidget::title {{ background: {PANEL}; padding: 5px 8px; }}
@@ -213,5 +230,5 @@ def apply_theme(application: QApplication, name: ThemeName = "dark") -> None:
     for which in (role.WindowText, role.Text, role.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, which, QColor(colours["FAINT"]))
     application.setPalette(palette)
-    application.setStyleSheet(STYLE.format(**colours))
+    application.setStyleSheet(STYLE.format(**ARROWS, **colours))
     _theme.changed.emit()

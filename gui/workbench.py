@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from gui.section import Column
@@ -18,8 +18,18 @@ if TYPE_CHECKING:
     from gui.messages import MessageBar
     from gui.tasks import Arrangement
 
-COLUMN_PX, SIDE_PX = 330, 300
+COLUMN_PX, SIDE_PX = 352, 300
 LEAST_STAGE_PX = 320
+
+
+class _ColumnScroll(QScrollArea):
+    """Scrolls a column up and down only, so it is never narrower than the column with the bar beside it."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Width of the contents and of the bar."""
+        column = self.widget()
+        column_px = 0 if column is None else column.minimumSizeHint().width()
+        return QSize(column_px + self.verticalScrollBar().sizeHint().width(), 200)
 
 
 class Workbench(QWidget):
@@ -44,13 +54,12 @@ class Workbench(QWidget):
         self.bar = TaskBar()
         self.bar.chosen.connect(self.show_task)
         self._column, self._stage, self._side = Column("column"), Column("stage"), Column("side")
-        scroll = QScrollArea()
+        scroll = _ColumnScroll()
         scroll.setWidget(self._column)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setMinimumWidth(300)
         scroll.setMaximumWidth(480)
         self._stage.setMinimumWidth(LEAST_STAGE_PX)
         self._side.setMinimumWidth(220)
@@ -83,9 +92,13 @@ class Workbench(QWidget):
         columns = [widget for arrangement in arrangements for widget in arrangement.column]
         sides = [widget for arrangement in arrangements for widget in arrangement.side]
         stages = [arrangement.stage for arrangement in arrangements]
-        chain: list[QWidget] = []
-        for part in dict.fromkeys((self.bar, message, *columns, *stages, *sides)):
-            chain += [child for child in part.findChildren(QWidget) if child.focusPolicy() & Qt.FocusPolicy.TabFocus]
+        parts = dict.fromkeys((self.bar, message, *columns, *stages, *sides))
+        chain = [
+            child
+            for part in parts
+            for child in part.findChildren(QWidget)
+            if child.focusPolicy() & Qt.FocusPolicy.TabFocus and child.window() is self.window()  # no list of a box
+        ]
         for before, after in pairwise(chain):
             QWidget.setTabOrder(before, after)
 

@@ -1,0 +1,144 @@
+"""One picture of a box in three dimensions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from recon.field import no_pulse
+from recon.render.preview import Itself, Previews
+from recon.render.projections import Segment, make_projection
+from recon.render.rays import lay_rays
+from recon.scene import COLOURED_MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from recon.render.preview import Preview
+    from recon.render.rays import Part, Rays
+    from recon.result import Box
+    from recon.scene import Quality, Scene
+
+SLICES_BETWEEN_LOOKS = 8
+"""Slices after which it is seen which rays have ended."""
+
+
+@torch.no_grad()
+def render(
+    box: Box,
+    scene: Scene,
+    shape: tuple[int, int],
+    quality: Quality = "rest",
+    *,
+    previews: Previews | None = None,
+    state: Hashable = 0,
+    pulse: Callable[[], None] = no_pulse,
+) -> NDArray[np.float32] | NDArray[np.uint8]:
+    """Paint a scene.
+
+    Parameters
+    ----------
+    box
+        What is looked at.
+    scene, shape
+        The scene, and rows and columns of the picture.
+    quality
+        ``rest`` evaluates the field along the rays and is sharp at any zoom; ``moving`` passes through a coarse copy of
+        it, many times a second.
+    previews, state
+        Keeps that copy from picture to picture, while `state` stays the same.
+    pulse
+        Called between slices; whatever it raises ends the picture.
+
+    Returns
+    -------
+    ndarray
+        (H, W) float32: dn, or radians for projected phase, 0 beside the box; or, of the modes ``composite`` and
+        ``surface``, (H, W, 4) uint8: red, green, blue, already multiplied by the opacity, and opacity.
+    """
+    bounds_um = shown_bounds(box, scene)
+    if np.any(bounds_um[1] <= bounds_um[0]):
+        return _finished(torch.zeros(4 if scene.mode in COLOURED_MODES else 1, *shape))
+    if quality == "moving":
+        source: Itself | Preview = (previews or Previews()).of(box, state, pulse)
+        rays = lay_rays(scene.camera, shape, bounds_um, source.spacing_um)
+    else:
+        source = Itself(box)
+        rays = lay_rays(scene.camera, shape, bounds_um)
+    return _finished(rays.on_screen(_gather(source, rays, scene, box, pulse), shape))
+
+
+def shown_bounds(box: Box, scene: Scene) -> NDArray[np.float64]:
+    """Corners of the part of the box that is shown, (2, 3)."""
+    if scene.crop_um is None:
+        return box.bounds
+    lower, upper = scene.crop_um
+    return np.stack([np.maximum(box.bounds[0], lower), np.minimum(box.bounds[1], upper)])
+
+
+def _gather(source: Itself | Preview, rays: Rays, scene: Scene, box: Box, pulse: Callable[[], None]) -> Tensor:
+    """Follow the rays from slice to slice, the nearest first."""
+    s_um = np.linspace(*rays.span_um, source.slices(rays))
+    enter_um, leave_um = rays.inside_um(scene.cut, box.device)
+    projection = make_projection(scene, rays, enter_um, box.bounds, box.optics.wavelength_um)
+    before, after = (torch.zeros(rays.shape, device=box.device) for _ in range(2))
+    low, high = ((float(corner[rays.row]), float(corner[rays.column])) for corner in (rays.lower_um, rays.upper_um))
+    pending: Part = slice(0, rays.shape[0]), slice(0, rays.shape[1])
+    for k, here_um in enumerate(s_um.tolist()):
+        pulse()
+        if k % SLICES_BETWEEN_LOOKS == 0:
+            pending = _around(pending, projection.pending())
+        around = float(s_um[max(k - 1, 0)]), float(s_um[min(k + 1, len(s_um) - 1)])
+        needed = _common(_wider(rays.part_of(low, high, around), rays.shape), _wider(pending, rays.shape))
+        if _is_none(needed):
+            continue
+        after[needed] = source.read(rays, here_um, needed)
+        if k > 0:
+            part = _common(rays.part_of(low, high, (around[0], here_um)), pending)
+            if not _is_none(part):
+                way = leave_um[part].clamp(max=here_um) - enter_um[part].clamp(min=around[0])
+                segment = Segment(part, around[0], here_um, before, after, way.clamp(min=0.0) * rays.path)
+                projection.add(segment)
+        before, after = after, before
+    return projection.gathered()
+
+
+def _around(part: Part, pending: Tensor | None) -> Part:
+    """Rows and columns of a part that hold rays to be followed."""
+    if pending is None:
+        return part
+    pieces = []
+    for axis in (1, 0):
+        places = torch.nonzero(pending.any(dim=axis)).reshape(-1)
+        pieces.append(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0))
+    return pieces[0], pieces[1]
+
+
+def _wider(part: Part, shape: tuple[int, int]) -> Part:
+    """A part with its neighbours."""
+    rows, columns = (
+        slice(max(0, piece.start - 1), min(count, piece.stop + 1)) for piece, count in zip(part, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _common(one: Part, other: Part) -> Part:
+    rows, columns = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return rows, columns
+
+
+def _is_none(part: Part) -> bool:
+    return any(piece.stop <= piece.start for piece in part)
+
+
+def _finished(picture: Tensor) -> NDArray[np.float32] | NDArray[np.uint8]:
+    if len(picture) == 1:
+        values: NDArray[np.float32] = picture[0].cpu().numpy()
+        return values
+    colours: NDArray[np.uint8] = (255.0 * picture.clamp(0.0, 1.0) + 0.5).to(torch.uint8).movedim(0, -1).cpu().numpy()
+    return np.ascontiguousarray(colours)

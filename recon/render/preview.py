@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from recon.render.rays import Part, Rays
@@ -21,6 +22,8 @@ MOST_NODES = 2**20
 MOST_NODES_ACROSS = 160
 """Size of the coarse copy: 4 MB, which a processor keeps near while it passes through."""
 LEAST_SLICES = 48
+PIXELS_PER_SLICE = 1.5
+NEAR_NODE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,20 @@ class Itself:
     """The field, evaluated at every point that is asked for."""
 
     box: Box
+    slices_at_once = 4
 
     def slices(self, rays: Rays) -> int:
-        """How many slices show all that is in the box: one for each layer of its grid."""
+        """How many slices show all that is in the box: one for each layer of its grid that the screen can tell apart."""
         extent, whole = rays.span_um[1] - rays.span_um[0], self.box.bounds[1] - self.box.bounds[0]
         pitch_um = whole[rays.axis] / self.box.shape_zyx[2 - rays.axis]
-        return max(LEAST_SLICES, math.ceil(extent / pitch_um)) + 1
+        finest_um = max(float(pitch_um), PIXELS_PER_SLICE * rays.camera.um_per_px)
+        return max(LEAST_SLICES, math.ceil(extent / finest_um)) + 1
 
-    def read(self, rays: Rays, s_um: float, part: Part) -> Tensor:
-        """dn where the rays of a part meet a slice, (rows, columns)."""
+    def read(self, rays: Rays, s_um: Sequence[float], part: Part) -> Tensor:
+        """dn where the rays of a part meet slices, (slices, rows, columns)."""
+        return torch.stack([self._slice(rays, place_um, part) for place_um in s_um])
+
+    def _slice(self, rays: Rays, s_um: float, part: Part) -> Tensor:
         axes_um = [np.array([rays.depth_um(s_um)])] * 3
         axes_um[rays.row], axes_um[rays.column] = rays.on_slice(s_um, part)
         lower, upper = self.box.bounds[:, rays.axis]
@@ -50,6 +58,7 @@ class Preview:
 
     box: Box
     dn_zyx: Tensor
+    slices_at_once = 24
     _across: dict[int, Tensor] = field(default_factory=dict)
 
     @property
@@ -64,24 +73,34 @@ class Preview:
         extent = rays.span_um[1] - rays.span_um[0]
         return max(2, round(extent / self.spacing_um[rays.axis]) + 1)
 
-    def read(self, rays: Rays, s_um: float, part: Part) -> Tensor:
-        """dn where the rays of a part meet a slice, (rows, columns)."""
+    def read(self, rays: Rays, s_um: Sequence[float], part: Part) -> Tensor:
+        """dn where the rays of a part meet slices, (slices, rows, columns)."""
         across = self._across.get(rays.axis)
         if across is None:  # slices lie in memory one after the other, whichever way they are passed
             across = self._across[rays.axis] = self.dn_zyx.movedim(2 - rays.axis, 0).contiguous()
-        (plane,), (share,) = self._nodes(rays.axis, np.array([rays.depth_um(s_um)]))
-        dn = across[plane]
-        if share > 1e-3:
-            dn = torch.lerp(dn, across[plane + 1], float(share))
-        for k, (axis, at_um) in enumerate(zip((rays.row, rays.column), rays.on_slice(s_um, part), strict=True)):
-            nodes, shares = (torch.as_tensor(v, device=dn.device) for v in self._nodes(axis, at_um))
-            low, high = dn.index_select(k, nodes), dn.index_select(k, nodes + 1)
-            dn = torch.lerp(low, high, shares[:, None] if k == 0 else shares[None, :])
-        return dn
+        planes, shares = self._nodes(rays.axis, np.array([rays.depth_um(place_um) for place_um in s_um]))
+        if shares.max() > NEAR_NODE:
+            dn = torch.lerp(across[planes], across[planes + 1], torch.as_tensor(shares, device=across.device)[:, None, None])
+        else:
+            dn = across[planes]
+        places = [rays.on_slice(place_um, part) for place_um in s_um]
+        for axis, at_um in ((rays.row, [rows for rows, _ in places]), (rays.column, [columns for _, columns in places])):
+            dn = self._along_rows(dn, axis, np.stack(at_um)).transpose(1, 2)
+        return dn.contiguous()
 
-    def _nodes(self, axis: int, at_um: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def _along_rows(self, dn: Tensor, axis: int, at_um: NDArray[np.float64]) -> Tensor:
+        """Slices (K, nodes, other) read at places (K, N) of each: (K, N, other)."""
+        nodes, shares = self._nodes(axis, at_um)
+        count, other = dn.shape[1:]
+        first = torch.as_tensor((nodes + count * np.arange(len(dn))[:, None]).reshape(-1), device=dn.device)
+        share = torch.as_tensor(shares, device=dn.device)[:, :, None]
+        lines = dn.reshape(-1, other)
+        low, high = (lines.index_select(0, line).view(len(dn), -1, other) for line in (first, first + 1))
+        return torch.lerp(low, high, share)
+
+    def _nodes(self, axis: int, at_um: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         place = (at_um - self.box.bounds[0, axis]) / self.spacing_um[axis]
-        node = np.clip(np.floor(place), 0, self.dn_zyx.shape[2 - axis] - 2)
+        node = np.clip(np.floor(place + NEAR_NODE), 0, self.dn_zyx.shape[2 - axis] - 2)
         return node.astype(np.int64), np.clip(place - node, 0.0, 1.0).astype(np.float32)
 
 

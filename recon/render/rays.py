@@ -101,13 +101,13 @@ class Rays:
         return rows, columns
 
     def part_of(self, low_um: tuple[float, float], high_um: tuple[float, float], s_um: tuple[float, float]) -> Part:
-        """Rays that meet a rectangle of rows and columns anywhere between two slices; at least none."""
+        """Rays that meet a rectangle of rows and columns anywhere between two slices, but for those at the edge."""
         pieces = []
         for k in range(2):
             shifts = self.slope[k] * s_um[0], self.slope[k] * s_um[1]
             start = math.floor((low_um[k] - max(shifts) - self.first_um[k]) / self.spacing_um[k])
             stop = math.ceil((high_um[k] - min(shifts) - self.first_um[k]) / self.spacing_um[k]) + 1
-            pieces.append(slice(min(max(start, 0), self.shape[k]), max(0, min(stop, self.shape[k]))))
+            pieces.append(slice(max(start, 1), min(stop, self.shape[k] - 1)))
         return pieces[0], pieces[1]
 
     def inside_um(self, cut: Cut | None, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -134,13 +134,13 @@ class Rays:
             _bound(enter, leave, at_zero, float(growth))
         return enter, leave
 
-    def behind_um(self, s_um: float, part: Part, device: torch.device) -> Tensor:
-        """How far behind the camera's centre rays meet a slice, (rows, columns)."""
+    def behind_um(self, part: Part, device: torch.device) -> Tensor:
+        """How far behind the camera's centre rays are at s = 0, (rows, columns); `path` more for each s."""
         away, centre = self.camera.axes[2], self.camera.centre_um
         rows, columns = (torch.as_tensor(o, dtype=torch.float32, device=device) for o in self.offsets_um(part))
         across_rows = float(away[self.row]) * (rows - centre[self.row])
         across_columns = float(away[self.column]) * (columns - centre[self.column])
-        return across_rows[:, None] + across_columns[None, :] + s_um * self.path
+        return across_rows[:, None] + across_columns[None, :]
 
     def to_camera(self, along_row: Tensor, along_column: Tensor, along_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Slopes along rows, columns and each ray itself -> gradient along right, down and away.

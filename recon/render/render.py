@@ -9,7 +9,7 @@ import torch
 
 from recon.field import no_pulse
 from recon.render.preview import Itself, Previews
-from recon.render.projections import Segment, make_projection
+from recon.render.projections import Slab, make_projection
 from recon.render.rays import lay_rays
 from recon.scene import COLOURED_MODES
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from recon.render.rays import Part, Rays
     from recon.result import Box
     from recon.scene import Quality, Scene
-
-SLICES_BETWEEN_LOOKS = 8
-"""Slices after which it is seen which rays have ended."""
 
 
 @torch.no_grad()
@@ -86,49 +83,37 @@ def _gather(source: Itself | Preview, rays: Rays, scene: Scene, box: Box, pulse:
     s_um = np.linspace(*rays.span_um, source.slices(rays))
     enter_um, leave_um = rays.inside_um(scene.cut, box.device)
     projection = make_projection(scene, rays, enter_um, box.bounds, box.optics.wavelength_um)
-    before, after = (torch.zeros(rays.shape, device=box.device) for _ in range(2))
     low, high = ((float(corner[rays.row]), float(corner[rays.column])) for corner in (rays.lower_um, rays.upper_um))
-    pending: Part = slice(0, rays.shape[0]), slice(0, rays.shape[1])
-    for k, here_um in enumerate(s_um.tolist()):
+    for start in range(0, len(s_um) - 1, source.slices_at_once):
         pulse()
-        if k % SLICES_BETWEEN_LOOKS == 0:
-            pending = _around(pending, projection.pending())
-        around = float(s_um[max(k - 1, 0)]), float(s_um[min(k + 1, len(s_um) - 1)])
-        needed = _common(_wider(rays.part_of(low, high, around), rays.shape), _wider(pending, rays.shape))
-        if _is_none(needed):
+        slices_um = s_um[start : start + source.slices_at_once + 1]
+        passing = rays.part_of(low, high, (slices_um[0], slices_um[-1]))
+        part = _around(passing, projection.pending())
+        if _is_none(part):
             continue
-        after[needed] = source.read(rays, here_um, needed)
-        if k > 0:
-            part = _common(rays.part_of(low, high, (around[0], here_um)), pending)
-            if not _is_none(part):
-                way = leave_um[part].clamp(max=here_um) - enter_um[part].clamp(min=around[0])
-                segment = Segment(part, around[0], here_um, before, after, way.clamp(min=0.0) * rays.path)
-                projection.add(segment)
-        before, after = after, before
+        places_um = torch.as_tensor(slices_um, dtype=torch.float32, device=box.device)
+        ends_um = places_um[:, None, None]
+        way_um = torch.minimum(leave_um[part], ends_um[1:]) - torch.maximum(enter_um[part], ends_um[:-1])
+        dn = source.read(rays, slices_um.tolist(), _wider(part))
+        projection.add(Slab(part, places_um, dn, way_um.clamp_(min=0.0) * rays.path))
     return projection.gathered()
 
 
 def _around(part: Part, pending: Tensor | None) -> Part:
     """Rows and columns of a part that hold rays to be followed."""
-    if pending is None:
+    if pending is None or _is_none(part):
         return part
     pieces = []
-    for axis in (1, 0):
-        places = torch.nonzero(pending.any(dim=axis)).reshape(-1)
-        pieces.append(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0))
+    for axis, piece in zip((1, 0), part, strict=True):
+        places = torch.nonzero(pending[part].any(dim=axis)).reshape(-1)
+        ends = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+        pieces.append(slice(piece.start + ends[0], piece.start + ends[1]))
     return pieces[0], pieces[1]
 
 
-def _wider(part: Part, shape: tuple[int, int]) -> Part:
+def _wider(part: Part) -> Part:
     """A part with its neighbours."""
-    rows, columns = (
-        slice(max(0, piece.start - 1), min(count, piece.stop + 1)) for piece, count in zip(part, shape, strict=True)
-    )
-    return rows, columns
-
-
-def _common(one: Part, other: Part) -> Part:
-    rows, columns = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    rows, columns = (slice(piece.start - 1, piece.stop + 1) for piece in part)
     return rows, columns
 
 

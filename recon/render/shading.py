@@ -42,6 +42,14 @@ def dimmed(behind_um: Tensor, reach_um: float) -> Tensor:
     return 1.0 - FARTHEST_DIMMED * (0.5 + 0.5 * behind_um / reach_um).clamp(0.0, 1.0)
 
 
+def face_colour(scene: Scene, dn: Tensor) -> Tensor:
+    """Colours of dn, (N, 3), by the scene's levels and lookup table."""
+    table = torch.as_tensor(scene.table.copy(), device=dn.device) / 255.0
+    low, high = scene.levels
+    share = ((dn - low) / max(high - low, 1e-12)).clamp(0.0, 1.0)
+    return table[(share * (len(table) - 1)).to(torch.int64)]
+
+
 class Medium:
     """Extinction and emission by dn, averaged over all values that a ray passes between two slices.
 
@@ -62,8 +70,7 @@ class Medium:
         sums = np.concatenate([np.zeros((1, 4)), np.cumsum(entries, axis=0)])
         self._sums = torch.as_tensor(sums, dtype=torch.float32, device=device)
         seen = np.flatnonzero(extinction > 1e-7)
-        self.is_clear = len(seen) == 0
-        ends = (middle[seen[0]], middle[seen[-1]]) if len(seen) else (np.inf, -np.inf)
+        ends = (middle[seen[0]], middle[seen[-1]]) if len(seen) else (np.inf, -np.inf)  # all of it is clear
         self.lowest = -np.inf if len(seen) and seen[0] == 0 else float(ends[0]) - self.step
         self.highest = np.inf if len(seen) and seen[-1] == ENTRIES - 1 else float(ends[1]) + self.step
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -21,9 +21,47 @@ if TYPE_CHECKING:
 MOST_NODES = 2**20
 MOST_NODES_ACROSS = 160
 """Size of the coarse copy: 4 MB, which a processor keeps near while it passes through."""
+NODES_PER_LAYER = 2
+"""Nodes for each layer of the field's grid at most: straight lines between fewer would show."""
 LEAST_SLICES = 48
 PIXELS_PER_SLICE = 1.5
 NEAR_NODE = 1e-6
+
+
+class Source(Protocol):
+    """Gives dn of a box."""
+
+    slices_at_once: int
+    """Slices that are read together."""
+
+    @property
+    def box(self) -> Box:
+        """The box it gives."""
+        ...
+
+    def slices(self, rays: Rays) -> int:
+        """How many slices show all that it has."""
+        ...
+
+    def read(self, rays: Rays, s_um: Sequence[float], part: Part) -> Tensor:
+        """dn where the rays of a part meet slices, (slices, rows, columns)."""
+        ...
+
+    def values(self, points_um: Tensor) -> Tensor:
+        """dn at points, (N,); at the nearest place of the box for those outside it."""
+        ...
+
+    def slopes(self, points_um: Tensor) -> Tensor:
+        """Gradient of dn at points, along x, y, z, (N, 3), smoothed over what it can tell apart."""
+        ...
+
+
+def _slopes(source: Source, points_um: Tensor, reach_um: Sequence[float]) -> Tensor:
+    """Gradient from the corners of a tetrahedron around each point that reaches so far along x, y, z."""
+    corners = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], device=points_um.device)
+    reach = torch.tensor(reach_um, device=points_um.device)
+    found = [source.values(points_um + corner * reach)[:, None] * (corner / reach) for corner in corners]
+    return 0.25 * torch.stack(found).sum(dim=0)
 
 
 @dataclass(frozen=True)
@@ -31,18 +69,29 @@ class Itself:
     """The field, evaluated at every point that is asked for."""
 
     box: Box
-    slices_at_once = 4
+    slices_at_once: int = 12
 
     def slices(self, rays: Rays) -> int:
-        """How many slices show all that is in the box: one for each layer of its grid that the screen can tell apart."""
+        """See `Source.slices`: one for each layer of the grid that the screen can tell apart."""
         extent, whole = rays.span_um[1] - rays.span_um[0], self.box.bounds[1] - self.box.bounds[0]
         pitch_um = whole[rays.axis] / self.box.shape_zyx[2 - rays.axis]
         finest_um = max(float(pitch_um), PIXELS_PER_SLICE * rays.camera.um_per_px)
         return max(LEAST_SLICES, math.ceil(extent / finest_um)) + 1
 
     def read(self, rays: Rays, s_um: Sequence[float], part: Part) -> Tensor:
-        """dn where the rays of a part meet slices, (slices, rows, columns)."""
+        """See `Source.read`."""
         return torch.stack([self._slice(rays, place_um, part) for place_um in s_um])
+
+    def values(self, points_um: Tensor) -> Tensor:
+        """See `Source.values`."""
+        inside = np.clip(points_um.cpu().numpy(), *self.box.bounds)
+        dn = np.ascontiguousarray(self.box.at_points(inside).real)
+        return torch.as_tensor(dn, device=points_um.device)
+
+    def slopes(self, points_um: Tensor) -> Tensor:
+        """See `Source.slopes`."""
+        extent = self.box.bounds[1] - self.box.bounds[0]
+        return _slopes(self, points_um, [0.5 * extent[k] / self.box.shape_zyx[2 - k] for k in range(3)])
 
     def _slice(self, rays: Rays, s_um: float, part: Part) -> Tensor:
         axes_um = [np.array([rays.depth_um(s_um)])] * 3
@@ -58,7 +107,7 @@ class Preview:
 
     box: Box
     dn_zyx: Tensor
-    slices_at_once = 24
+    slices_at_once: int = 24
     _across: dict[int, Tensor] = field(default_factory=dict)
 
     @property
@@ -69,12 +118,12 @@ class Preview:
         return x, y, z
 
     def slices(self, rays: Rays) -> int:
-        """As many as there are nodes."""
+        """See `Source.slices`: as many as there are nodes."""
         extent = rays.span_um[1] - rays.span_um[0]
         return max(2, round(extent / self.spacing_um[rays.axis]) + 1)
 
     def read(self, rays: Rays, s_um: Sequence[float], part: Part) -> Tensor:
-        """dn where the rays of a part meet slices, (slices, rows, columns)."""
+        """See `Source.read`."""
         across = self._across.get(rays.axis)
         if across is None:  # slices lie in memory one after the other, whichever way they are passed
             across = self._across[rays.axis] = self.dn_zyx.movedim(2 - rays.axis, 0).contiguous()
@@ -87,6 +136,17 @@ class Preview:
         for axis, at_um in ((rays.row, [rows for rows, _ in places]), (rays.column, [columns for _, columns in places])):
             dn = self._along_rows(dn, axis, np.stack(at_um)).transpose(1, 2)
         return dn.contiguous()
+
+    def values(self, points_um: Tensor) -> Tensor:
+        """See `Source.values`."""
+        lower, upper = (torch.as_tensor(corner, device=points_um.device) for corner in self.box.bounds)
+        where = (2.0 * (points_um - lower) / (upper - lower) - 1.0).to(torch.float32)[None, None, None]
+        volume = self.dn_zyx[None, None]
+        return torch.nn.functional.grid_sample(volume, where, padding_mode="border", align_corners=True).reshape(-1)
+
+    def slopes(self, points_um: Tensor) -> Tensor:
+        """See `Source.slopes`."""
+        return _slopes(self, points_um, self.spacing_um)
 
     def _along_rows(self, dn: Tensor, axis: int, at_um: NDArray[np.float64]) -> Tensor:
         """Slices (K, nodes, other) read at places (K, N) of each: (K, N, other)."""
@@ -110,7 +170,7 @@ def copy_coarsely(box: Box, pulse: Callable[[], None]) -> Preview:
     own = np.array(box.shape_zyx[::-1], np.float64)
     spacing = max(float(np.prod(extent) / MOST_NODES) ** (1 / 3), float(extent.max()) / MOST_NODES_ACROSS)
     while True:
-        counts = np.maximum(np.minimum(np.ceil(extent / spacing), own).astype(int), 2) + 1
+        counts = np.maximum(np.minimum(np.ceil(extent / spacing), NODES_PER_LAYER * own).astype(int), 2) + 1
         if counts.prod() <= MOST_NODES:
             break
         spacing *= 1.02

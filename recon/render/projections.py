@@ -11,13 +11,13 @@ import torch
 from recon.render.shading import Medium, dimmed, face_colour, light
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
+    from recon.render.preview import Source
     from recon.render.rays import Part, Rays
     from recon.scene import Scene
 
+REFINEMENTS = 2
 CLOUDED = 5.5
 """A ray whose light has been dimmed by e to this power ends."""
 EDGE = 0.05
@@ -128,7 +128,7 @@ def _slopes(values: Tensor, at: Tensor, spacing_um: tuple[float, float]) -> tupl
 
 
 def _places(mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Where a mask (K, rows, columns) holds: slice, place in the mask's rays, and places in itself and with neighbours."""
+    """Where a mask (K, rows, columns) holds: slice, ray, and places in itself and in the mask with neighbours."""
     _, rows, columns = mask.shape
     at = torch.nonzero(mask.reshape(-1)).reshape(-1)
     k, ray = at // (rows * columns), at % (rows * columns)
@@ -142,6 +142,7 @@ class Composite:
 
     def __init__(self, rays: Rays, scene: Scene, reach_um: float, device: torch.device) -> None:
         self._rays, self._reach_um, self._device = rays, reach_um, device
+        self._behind_um = rays.behind_um(device)
         self._medium = Medium(scene, device)
         self._edge = EDGE * (scene.levels[1] - scene.levels[0]) / scene.opacity.layer_um
         self._colour = torch.zeros(3, *rays.shape, device=device)
@@ -181,7 +182,7 @@ class Composite:
         brightness, _ = light(slopes)
         steepness = torch.sqrt(slopes[0] ** 2 + slopes[1] ** 2 + slopes[2] ** 2)
         lit = steepness / (steepness + self._edge)
-        behind = self._rays.behind_um(slab.part, self._device).reshape(-1)[ray] + slab.s_um[k] * self._rays.path
+        behind = self._behind_um[slab.part].reshape(-1)[ray] + slab.s_um[k] * self._rays.path
         return (1.0 + lit * (brightness - 1.0)) * dimmed(behind, self._reach_um)
 
     def pending(self) -> Tensor:
@@ -194,13 +195,19 @@ class Composite:
 
 
 class Surface:
-    """The first place on each ray where dn reaches a value, lit; faces that cut through the sample show its index."""
+    """The first place on each ray where dn reaches a value, lit; faces that cut through the sample show its index.
 
-    def __init__(self, rays: Rays, scene: Scene, enter_um: Tensor, reach_um: float, device: torch.device) -> None:
-        self._rays, self._scene, self._enter_um, self._reach_um, self._device = rays, scene, enter_um, reach_um, device
-        self._colour = torch.zeros(4, *rays.shape, device=device)
-        self._open = torch.ones(rays.shape, dtype=torch.bool, device=device)
-        self._plain = torch.tensor(scene.surface_colour, device=device) / 255.0
+    Slices tell between which two of them a ray meets the surface; where exactly, and how it leans, is then asked of the
+    source itself. An edge is often sharper than slices are dense, and would else come out in steps.
+    """
+
+    def __init__(self, source: Source, rays: Rays, scene: Scene, enter_um: Tensor, reach_um: float) -> None:
+        self._source, self._rays, self._scene, self._enter_um, self._reach_um = source, rays, scene, enter_um, reach_um
+        self._device = enter_um.device
+        self._behind_um = rays.behind_um(self._device)
+        self._colour = torch.zeros(4, *rays.shape, device=self._device)
+        self._open = torch.ones(rays.shape, dtype=torch.bool, device=self._device)
+        self._plain = torch.tensor(scene.surface_colour, device=self._device) / 255.0
 
     def add(self, slab: Slab) -> None:
         """See `Projection.add`."""
@@ -208,15 +215,13 @@ class Surface:
         mask = torch.maximum(before, after) >= level
         mask &= slab.length_um > 0.0
         mask &= self._open[part]
-        k, ray, at, wide = _places(mask)
-        if len(at) == 0:
-            return
+        k, ray, at, _ = _places(mask)
         # Where between its two slices a ray enters what is shown and leaves it again.
         first = ((self._enter_um[part].reshape(-1)[ray] - slab.s_um[k]) / slab.way_um).clamp(min=0.0)
         last = first + slab.length_um.reshape(-1)[at] / (self._rays.path * slab.way_um)
-        values = slab.dn.reshape(-1)
-        low, high = values[wide], values[wide + slab.dn[0].numel()]
-        met = torch.maximum(torch.lerp(low, high, first), torch.lerp(low, high, last)) >= level
+        low, high = before.reshape(-1)[at], after.reshape(-1)[at]
+        at_first, at_last = torch.lerp(low, high, first), torch.lerp(low, high, last)
+        met = torch.maximum(at_first, at_last) >= level
         # Of the slices in which a ray meets the surface, the nearest: places are in the order of slices.
         nearest = torch.full((mask[0].numel(),), len(k), device=self._device)
         order = torch.arange(len(k), device=self._device)
@@ -224,39 +229,46 @@ class Surface:
         chosen = nearest[nearest < len(k)]
         if len(chosen) == 0:
             return
-        k, ray, wide, first, low, high = (v[chosen] for v in (k, ray, wide, first, low, high))
-        at_first = torch.lerp(low, high, first)
-        is_face = at_first >= level
-        crossing = torch.where(is_face, first, (level - low) / (high - low).clamp(min=1e-12)).clamp(0.0, 1.0)
-        brightness, spot = light(self._inwards(slab, ray, wide, crossing, is_face))
-        colour = torch.where(is_face[:, None], face_colour(self._scene, at_first), self._plain)
-        behind = self._rays.behind_um(part, self._device).reshape(-1)[ray]
-        depth = dimmed(behind + (slab.s_um[k] + crossing * slab.way_um) * self._rays.path, self._reach_um)
-        lit = (colour * brightness[:, None] + torch.where(is_face, 0.0, spot)[:, None]) * depth[:, None]
-        self._paint(part, ray, lit.clamp(max=1.0))
-
-    def _inwards(
-        self, slab: Slab, ray: Tensor, wide: Tensor, crossing: Tensor, is_face: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        stride, values = slab.dn[0].numel(), slab.dn.reshape(-1)
-        slopes = (_slopes(slab.dn, at, self._rays.spacing_um) for at in (wide, wide + stride))
-        rows, columns = (torch.lerp(low, high, crossing) for low, high in zip(*slopes, strict=True))
-        along_s = (values[wide + stride] - values[wide]) / slab.way_um
-        of_surface = self._rays.to_camera(rows, columns, along_s)
-        enter_um = self._enter_um[slab.part[0].start - 1 : slab.part[0].stop + 1]
-        enter_um = enter_um[:, slab.part[1].start - 1 : slab.part[1].stop + 1]
-        on_face = wide % stride  # the same ray, among rays and their neighbours
-        face_rows, face_columns = _slopes(enter_um, on_face, self._rays.spacing_um)
-        of_face = self._rays.to_camera(-face_rows, -face_columns, torch.ones_like(along_s))
-        right, down, away = (torch.where(is_face, f, s) for f, s in zip(of_face, of_surface, strict=True))
-        return right, down, away
-
-    def _paint(self, part: Part, ray: Tensor, colour: Tensor) -> None:
         columns = part[1].stop - part[1].start
-        row, column = ray // columns + part[0].start, ray % columns + part[1].start
-        self._colour[:3, row, column] = colour.T
-        self._colour[3, row, column] = 1.0
-        self._open[row, column] = False
+        rows, columns = ray[chosen] // columns + part[0].start, ray[chosen] % columns + part[1].start
+        starts_um = slab.s_um[k[chosen]]
+        ends_um = [starts_um + share[chosen] * slab.way_um for share in (first, last)]
+        self._paint(rows, columns, ends_um, at_first[chosen], at_last[chosen])
+
+    def _paint(self, rows: Tensor, columns: Tensor, ends_um: list[Tensor], at_first: Tensor, at_last: Tensor) -> None:
+        """Paint rays that meet the surface between two places, at which dn is known."""
+        is_face = at_first >= self._scene.surface_dn
+        s_um = torch.where(is_face, ends_um[0], self._crossing(rows, columns, ends_um, at_first, at_last))
+        slopes = self._source.slopes(self._rays.points(rows, columns, s_um))
+        of_surface = self._rays.in_camera(slopes)
+        of_face = self._face(rows, columns)
+        brightness, spot = light([torch.where(is_face, f, s) for f, s in zip(of_face, of_surface, strict=True)])
+        colour = torch.where(is_face[:, None], face_colour(self._scene, at_first), self._plain)
+        behind = self._behind_um[rows, columns] + s_um * self._rays.path
+        lit = colour * brightness[:, None] + torch.where(is_face, 0.0, spot)[:, None]
+        self._colour[:3, rows, columns] = (lit * dimmed(behind, self._reach_um)[:, None]).clamp(max=1.0).T
+        self._colour[3, rows, columns] = 1.0
+        self._open[rows, columns] = False
+
+    def _crossing(
+        self, rows: Tensor, columns: Tensor, ends_um: list[Tensor], at_first: Tensor, at_last: Tensor
+    ) -> Tensor:
+        """s at which dn reaches the level, by regula falsi (Illinois)."""
+        near, far = ends_um
+        low, high = at_first - self._scene.surface_dn, at_last - self._scene.surface_dn
+        for _ in range(REFINEMENTS):
+            s_um = near + (far - near) * (low / (low - high).clamp(max=-1e-12)).clamp(0.02, 0.98)
+            found = self._source.values(self._rays.points(rows, columns, s_um)) - self._scene.surface_dn
+            beyond = found >= 0.0
+            near, far = torch.where(beyond, near, s_um), torch.where(beyond, s_um, far)
+            low, high = torch.where(beyond, 0.5 * low, found), torch.where(beyond, found, 0.5 * high)
+        return near + (far - near) * (low / (low - high).clamp(max=-1e-12)).clamp(0.0, 1.0)
+
+    def _face(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Direction inwards of the faces by which rays enter what is shown."""
+        at = rows * self._rays.shape[1] + columns
+        along_rows, along_columns = _slopes(self._enter_um, at, self._rays.spacing_um)
+        return self._rays.to_camera(-along_rows, -along_columns, torch.ones_like(along_rows))
 
     def pending(self) -> Tensor:
         """See `Projection.pending`."""
@@ -267,18 +279,16 @@ class Surface:
         return self._colour
 
 
-def make_projection(
-    scene: Scene, rays: Rays, enter_um: Tensor, bounds_um: NDArray[np.float64], wavelength_um: float
-) -> Projection:
-    """Choose what is gathered by the scene's mode; `bounds_um`: the whole box, `enter_um`: where rays enter its part."""
-    device = enter_um.device
-    reach_um = 0.5 * float(((bounds_um[1] - bounds_um[0]) ** 2).sum() ** 0.5)
+def make_projection(scene: Scene, source: Source, rays: Rays, enter_um: Tensor) -> Projection:
+    """Choose what is gathered by the scene's mode; `enter_um`: where rays enter what is shown of the box."""
+    device, box = enter_um.device, source.box
+    reach_um = 0.5 * float(((box.bounds[1] - box.bounds[0]) ** 2).sum() ** 0.5)
     match scene.mode:
         case "mip" | "minip":
             return Extreme(rays, scene.mode == "mip", device)
         case "phase":
-            return Phase(rays, wavelength_um, device)
+            return Phase(rays, box.optics.wavelength_um, device)
         case "composite":
             return Composite(rays, scene, reach_um, device)
         case "surface":
-            return Surface(rays, scene, enter_um, reach_um, device)
+            return Surface(source, rays, scene, enter_um, reach_um)

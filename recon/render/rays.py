@@ -134,13 +134,27 @@ class Rays:
             _bound(enter, leave, at_zero, float(growth))
         return enter, leave
 
-    def behind_um(self, part: Part, device: torch.device) -> Tensor:
+    def behind_um(self, device: torch.device) -> Tensor:
         """How far behind the camera's centre rays are at s = 0, (rows, columns); `path` more for each s."""
         away, centre = self.camera.axes[2], self.camera.centre_um
-        rows, columns = (torch.as_tensor(o, dtype=torch.float32, device=device) for o in self.offsets_um(part))
+        whole = slice(0, self.shape[0]), slice(0, self.shape[1])
+        rows, columns = (torch.as_tensor(o, dtype=torch.float32, device=device) for o in self.offsets_um(whole))
         across_rows = float(away[self.row]) * (rows - centre[self.row])
         across_columns = float(away[self.column]) * (columns - centre[self.column])
         return across_rows[:, None] + across_columns[None, :]
+
+    def points(self, rows: Tensor, columns: Tensor, s_um: Tensor) -> Tensor:
+        """Where chosen rays are, x y z, (N, 3) float64."""
+        found = torch.empty(len(rows), 3, dtype=torch.float64, device=rows.device)
+        for k, (axis, ray) in enumerate(((self.row, rows), (self.column, columns))):
+            found[:, axis] = self.first_um[k] + self.spacing_um[k] * ray + self.slope[k] * s_um
+        found[:, self.axis] = self.camera.centre_um[self.axis] + self.sign * s_um
+        return found
+
+    def in_camera(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors along x, y, z, (N, 3), along the camera's right, down and away."""
+        right, down, away = (vectors @ torch.as_tensor(self.camera.axes.T, dtype=vectors.dtype, device=vectors.device)).T
+        return right, down, away
 
     def to_camera(self, along_row: Tensor, along_column: Tensor, along_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Slopes along rows, columns and each ray itself -> gradient along right, down and away.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from recon.render.preview import Preview
+    from recon.render.preview import Source
     from recon.render.rays import Part, Rays
     from recon.result import Box
     from recon.scene import Quality, Scene
@@ -61,13 +61,13 @@ def render(
     bounds_um = shown_bounds(box, scene)
     if np.any(bounds_um[1] <= bounds_um[0]):
         return _finished(torch.zeros(4 if scene.mode in COLOURED_MODES else 1, *shape))
+    source: Source
     if quality == "moving":
-        source: Itself | Preview = (previews or Previews()).of(box, state, pulse)
-        rays = lay_rays(scene.camera, shape, bounds_um, source.spacing_um)
+        copy = (previews or Previews()).of(box, state, pulse)
+        source, rays = copy, lay_rays(scene.camera, shape, bounds_um, copy.spacing_um)
     else:
-        source = Itself(box)
-        rays = lay_rays(scene.camera, shape, bounds_um)
-    return _finished(rays.on_screen(_gather(source, rays, scene, box, pulse), shape))
+        source, rays = Itself(box), lay_rays(scene.camera, shape, bounds_um)
+    return _finished(rays.on_screen(_gather(source, rays, scene, pulse), shape))
 
 
 def shown_bounds(box: Box, scene: Scene) -> NDArray[np.float64]:
@@ -78,11 +78,11 @@ def shown_bounds(box: Box, scene: Scene) -> NDArray[np.float64]:
     return np.stack([np.maximum(box.bounds[0], lower), np.minimum(box.bounds[1], upper)])
 
 
-def _gather(source: Itself | Preview, rays: Rays, scene: Scene, box: Box, pulse: Callable[[], None]) -> Tensor:
+def _gather(source: Source, rays: Rays, scene: Scene, pulse: Callable[[], None]) -> Tensor:
     """Follow the rays from slice to slice, the nearest first."""
     s_um = np.linspace(*rays.span_um, source.slices(rays))
-    enter_um, leave_um = rays.inside_um(scene.cut, box.device)
-    projection = make_projection(scene, rays, enter_um, box.bounds, box.optics.wavelength_um)
+    enter_um, leave_um = rays.inside_um(scene.cut, source.box.device)
+    projection = make_projection(scene, source, rays, enter_um)
     low, high = ((float(corner[rays.row]), float(corner[rays.column])) for corner in (rays.lower_um, rays.upper_um))
     for start in range(0, len(s_um) - 1, source.slices_at_once):
         pulse()
@@ -91,7 +91,7 @@ def _gather(source: Itself | Preview, rays: Rays, scene: Scene, box: Box, pulse:
         part = _around(passing, projection.pending())
         if _is_none(part):
             continue
-        places_um = torch.as_tensor(slices_um, dtype=torch.float32, device=box.device)
+        places_um = torch.as_tensor(slices_um, dtype=torch.float32, device=enter_um.device)
         ends_um = places_um[:, None, None]
         way_um = torch.minimum(leave_um[part], ends_um[1:]) - torch.maximum(enter_um[part], ends_um[:-1])
         dn = source.read(rays, slices_um.tolist(), _wider(part))

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from recon.scene import Scene
@@ -23,7 +25,7 @@ FARTHEST_DIMMED = 0.45
 """Share of its brightness that the farthest corner of the box loses."""
 
 
-def light(inwards: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def light(inwards: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Brightness of surfaces, and of the spot that shines on them.
 
     Parameters

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from recon.render.rays import Part, Rays
     from recon.result import Box
 
-MOST_NODES = 2**20
-MOST_NODES_ACROSS = 160
-"""Size of the coarse copy: 4 MB, which a processor keeps near while it passes through."""
+MOST_NODES = 5 * 2**17
+MOST_NODES_ACROSS = 136
+"""Size of the coarse copy: under 3 MB, which a processor keeps near while it passes through."""
 NODES_PER_LAYER = 2
 """Nodes for each layer of the field's grid at most: straight lines between fewer would show."""
 LEAST_SLICES = 48
@@ -61,7 +61,7 @@ def _slopes(source: Source, points_um: Tensor, reach_um: Sequence[float]) -> Ten
     corners = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], device=points_um.device)
     reach = torch.tensor(reach_um, device=points_um.device)
     found = [source.values(points_um + corner * reach)[:, None] * (corner / reach) for corner in corners]
-    return 0.25 * torch.stack(found).sum(dim=0)
+    return 0.25 * torch.stack(found).sum(dim=0).to(torch.float32)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from gui.section import Section
 from gui.slices_panel import SlicesPanel
 from gui.tasks import Arrangement, Task
 from gui.view_tabs import ViewTabs
+from gui.volume_panel import VolumePanel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Panels:
     fit: FitPanel
     live: LivePanel
     slices: SlicesPanel
+    volume: VolumePanel
     views: ViewTabs
     message: MessageBar
     device: QLabel
@@ -45,13 +47,16 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
     contrast = Section("Contrast", "contrast_section")
     contrast.body.addWidget(slices.contrast)
     views = ViewTabs()
+    volume = VolumePanel(slices.contrast)
     views.add("Slices", slices, contrast, MarksPanel(act))
+    views.add("Volume", volume, *volume.controls, contrast)
     return Panels(
         instrument=InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
         acquire=AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),
         fit=FitPanel(act["finish_fit"], act["cancel_fit"], act["save_field"]),
         live=LivePanel(),
         slices=slices,
+        volume=volume,
         views=views,
         message=MessageBar(),
         device=QLabel("starting the reconstruction…"),

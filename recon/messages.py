@@ -6,7 +6,7 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
 
     window  ->  process     StartLive AddFrame* FramesDone | StartStored | OpenField      begin a run
                             FinishNow Cancel SaveField                                    steer it
-                            RequestSlice RequestVolume SetViewBudget                      look at it
+                            RequestSlice RequestVolume CloseView SetViewBudget            look at it
                             Shutdown
     process ->  window      Ready Heartbeat                                               the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
@@ -190,6 +190,15 @@ PictureRequest = RequestSlice | RequestVolume
 
 
 @dataclass(frozen=True)
+class CloseView:
+    """Nobody looks at this view any more: it is painted again only when a new picture of it is asked for."""
+
+    run: int
+    view: str
+
+
+
+@dataclass(frozen=True)
 class SetViewBudget:
     """Share of the fitting time that pictures may take, 0.05 to 0.9."""
 
@@ -332,6 +341,7 @@ Command = (
     | Cancel
     | SaveField
     | PictureRequest
+    | CloseView
     | SetViewBudget
     | Shutdown
 )

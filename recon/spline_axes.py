@@ -188,7 +188,7 @@ class ReadAndEvaluate(torch.autograd.Function):
                     total += grad
             sampling.add_chunk(grad_planes, features, part, row)
         grad_grids = [torch.zeros_like(grid) for grid in grids]
-        for grad, plane, level in zip(grad_grids, grad_planes, sampling.levels, strict=True):
-            if plane is not None and level is not None:
-                grad[:, level.along_z.cells] = torch.einsum("zk,zcji->ckji", level.along_z.weights, plane)
+        for grad_grid, grad_plane, level in zip(grad_grids, grad_planes, sampling.levels, strict=True):
+            if grad_plane is not None and level is not None:
+                grad_grid[:, level.along_z.cells] = torch.einsum("zk,zcji->ckji", level.along_z.weights, grad_plane)
         return None, None, None, None, *grad_grids, *grad_layers

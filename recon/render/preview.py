@@ -31,8 +31,10 @@ NEAR_NODE = 1e-6
 class Source(Protocol):
     """Gives dn of a box."""
 
-    slices_at_once: int
-    """Slices that are read together."""
+    @property
+    def slices_at_once(self) -> int:
+        """Slices that are read together."""
+        ...
 
     @property
     def box(self) -> Box:
@@ -129,11 +131,12 @@ class Preview:
             across = self._across[rays.axis] = self.dn_zyx.movedim(2 - rays.axis, 0).contiguous()
         planes, shares = self._nodes(rays.axis, np.array([rays.depth_um(place_um) for place_um in s_um]))
         if shares.max() > NEAR_NODE:
-            dn = torch.lerp(across[planes], across[planes + 1], torch.as_tensor(shares, device=across.device)[:, None, None])
+            share = torch.as_tensor(shares, device=across.device)[:, None, None]
+            dn = torch.lerp(across[planes], across[planes + 1], share)
         else:
             dn = across[planes]
         places = [rays.on_slice(place_um, part) for place_um in s_um]
-        for axis, at_um in ((rays.row, [rows for rows, _ in places]), (rays.column, [columns for _, columns in places])):
+        for axis, at_um in zip((rays.row, rays.column), zip(*places, strict=True), strict=True):
             dn = self._along_rows(dn, axis, np.stack(at_um)).transpose(1, 2)
         return dn.contiguous()
 

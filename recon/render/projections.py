@@ -120,7 +120,7 @@ class Phase:
 
 
 def _slopes(values: Tensor, at: Tensor, spacing_um: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """Change of values, (..., rows, columns), along rows and columns per micrometre, at places that are not its edge."""
+    """Change of values, (..., rows, columns), along rows and columns per micrometre, at places off its edge."""
     flat, columns = values.reshape(-1), values.shape[-1]
     along_rows = (flat[at + columns] - flat[at - columns]) / (2.0 * spacing_um[0])
     along_columns = (flat[at + 1] - flat[at - 1]) / (2.0 * spacing_um[1])

@@ -1,6 +1,7 @@
 """Parallel rays through a box, laid so that every slice of the box meets them on a product of two axes.
 
-Across the axis along which the rays run most steeply, a slice at distance s from the camera's centre meets ray (p, q) at
+Across the axis along which the rays run most steeply, a slice at distance s from the camera's centre meets ray (p, q)
+at
 
     column = p + slope_column s        row = q + slope_row s
 
@@ -87,7 +88,7 @@ class Rays:
     def offsets_um(self, part: Part) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Row and column coordinates of rays at s = 0."""
         rows, columns = (
-            first + spacing * np.arange(piece.start, piece.stop)
+            first + spacing * np.arange(piece.start, piece.stop, dtype=np.float64)
             for first, spacing, piece in zip(self.first_um, self.spacing_um, part, strict=True)
         )
         return rows, columns
@@ -153,7 +154,8 @@ class Rays:
 
     def in_camera(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Vectors along x, y, z, (N, 3), along the camera's right, down and away."""
-        right, down, away = (vectors @ torch.as_tensor(self.camera.axes.T, dtype=vectors.dtype, device=vectors.device)).T
+        axes = torch.as_tensor(self.camera.axes, dtype=vectors.dtype, device=vectors.device)
+        right, down, away = axes @ vectors.T
         return right, down, away
 
     def to_camera(self, along_row: Tensor, along_column: Tensor, along_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -162,10 +164,8 @@ class Rays:
         A value on the lattice of slices, f(q, p, s), changes along s as it does along a ray.
         """
         along_axis = self.sign * (along_s - self.slope[0] * along_row - self.slope[1] * along_column)
-        right, down, away = (
-            along_row * float(own[self.row]) + along_column * float(own[self.column]) + along_axis * float(own[self.axis])
-            for own in self.camera.axes
-        )
+        row, column, axis = (self.camera.axes[:, k].tolist() for k in (self.row, self.column, self.axis))
+        right, down, away = (row[k] * along_row + column[k] * along_column + axis[k] * along_axis for k in range(3))
         return right, down, away
 
     def on_screen(self, gathered: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -20,7 +20,8 @@ AMBIENT, DIFFUSE, SPECULAR = 0.32, 0.72, 0.22
 SHININESS = 24.0
 LIGHT = np.array([-0.45, -0.60, -0.66]) / np.linalg.norm([-0.45, -0.60, -0.66])
 """Towards the light, in the camera's axes right, down, away: over the viewer's left shoulder."""
-HALFWAY = (LIGHT + [0.0, 0.0, -1.0]) / np.linalg.norm(LIGHT + [0.0, 0.0, -1.0])
+TO_VIEWER = np.array([0.0, 0.0, -1.0])
+HALFWAY = (LIGHT + TO_VIEWER) / np.linalg.norm(LIGHT + TO_VIEWER)
 FARTHEST_DIMMED = 0.45
 """Share of its brightness that the farthest corner of the box loses."""
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acquisition.capture import Optics
 from recon.result import Box
 from tests.recon.fields import HISTORY
 from tests.recon.simulate import SHORT_WAVES
@@ -22,7 +21,7 @@ class Spheres(Box):
     bounds: np.ndarray = None
     shape_zyx: tuple[int, int, int] = (64, 96, 96)
     soft_um: float = 0.0
-    optics: Optics = SHORT_WAVES
+    optics = SHORT_WAVES
     history = HISTORY
     medium_index = 1.33
     parameter_bytes = 0

@@ -70,6 +70,7 @@ class ContrastPanel(QWidget):
         self._tables = colour_maps()
         self._pictures: list[NDArray[np.float32]] = []
         self._value_range = (0.0, 0.0)
+        self.histogram: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
         self._setting = False
         self._build()
         self._set_levels(0.0, 0.02)
@@ -184,7 +185,7 @@ class ContrastPanel(QWidget):
         self._pictures = pictures
         values = np.concatenate([picture[np.isfinite(picture)].ravel() for picture in pictures])
         if values.size:
-            counts, edges = np.histogram(values, bins=80)
+            counts, edges = self.histogram = np.histogram(values, bins=80)
             self.curve.setData(x=edges, y=np.sqrt(counts))
             self.curve.show()
             self._value_range = (float(edges[0]), float(edges[-1]))

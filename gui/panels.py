@@ -19,6 +19,7 @@ from gui.section import Section
 from gui.slices_panel import SlicesPanel
 from gui.tasks import Arrangement, Task
 from gui.view_tabs import ViewTabs
+from gui.volume_panel import VolumePanel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,7 @@ class Panels:
     fit: FitPanel
     live: LivePanel
     slices: SlicesPanel
+    volume: VolumePanel
     views: ViewTabs
     recent: RecentPanel
     message: MessageBar
@@ -47,13 +49,16 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
     contrast = Section("Contrast", "contrast_section")
     contrast.body.addWidget(slices.contrast)
     views = ViewTabs()
+    volume = VolumePanel(slices.contrast)
     views.add("Slices", slices, contrast, MarksPanel(act))
+    views.add("Volume", volume, *volume.controls, contrast)
     return Panels(
         instrument=InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
         acquire=AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),
         fit=FitPanel(act["finish_fit"], act["cancel_fit"], act["save_field"]),
         live=LivePanel(),
         slices=slices,
+        volume=volume,
         views=views,
         recent=RecentPanel(act["open_capture"], act["open_field"]),
         message=MessageBar(),

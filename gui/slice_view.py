@@ -18,6 +18,7 @@ from gui import theme
 from gui.picture_channel import PictureChannel
 from gui.planes import Plane, SliceAxes, plane_of_answer, visible_plane, whole_plane
 from gui.scale_bar import ScaleBar
+from recon.messages import RequestSlice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -331,7 +332,7 @@ class SliceView(QWidget):
     def show_picture(self, answer: Picture, picture: NDArray[np.float32]) -> None:
         """Put an answer of this view at the rectangle it was asked for, unless a newer one is there."""
         channel = self.sharp if answer.view == self.sharp.name else self.whole
-        if not self._has_field or not channel.answered(answer.request):
+        if not self._has_field or not channel.answered(answer.request) or not isinstance(answer.asked, RequestSlice):
             return
         plane = plane_of_answer(self.axes, answer.asked)
         self._planes[answer.view] = (plane, picture)

@@ -69,6 +69,7 @@ class Workflow(QObject):
         panels.live.exposure_chosen.connect(service.set_exposure)
         panels.live.light_chosen.connect(self._light)
         panels.slices.picture_wanted.connect(bridge.request_picture)
+        panels.volume.picture_wanted.connect(bridge.request_picture)
         service.check_made.connect(panels.instrument.add_check)
         service.opened.connect(self._opened)
         service.open_failed.connect(self._open_failed)
@@ -86,6 +87,7 @@ class Workflow(QObject):
         bridge.notice.connect(self._notice)
         bridge.failed.connect(self._failed)
         bridge.picture.connect(panels.slices.show_picture)
+        bridge.picture.connect(panels.volume.show_picture)
         bridge.lost.connect(self._lost)
         bridge.recovered.connect(self._recovered)
 
@@ -229,6 +231,7 @@ class Workflow(QObject):
         if reference is not None and reference.notices:
             self.panels.message.tell(" ".join(reference.notices), error=False)
         self.panels.slices.clear("The first slices appear after some of the frames, and improve with each batch.")
+        self.panels.volume.clear("The first slices appear after some of the frames, and improve with each batch.")
         self.panels.fit.begin("waiting for the first frames")
         run = self.bridge.start_live(header, self.panels.fit.settings(), path.name, reference)
         self._live_run = run
@@ -340,6 +343,7 @@ class Workflow(QObject):
 
     def _show_new_run(self, detail: str) -> None:
         self.panels.slices.clear("The first slices appear as soon as there is a first volume.")
+        self.panels.volume.clear("The first slices appear as soon as there is a first volume.")
         self.panels.fit.begin(detail)
         self.panels.fit.say("starting…", "busy")
 
@@ -352,6 +356,7 @@ class Workflow(QObject):
         """Stop fitting and discard the field."""
         self.bridge.cancel()
         self.panels.slices.clear()
+        self.panels.volume.clear()
         self.panels.fit.begin(why)
         self.panels.fit.say("discarded")
         self.changed.emit()
@@ -361,6 +366,7 @@ class Workflow(QObject):
         interrupted = self.bridge.fitting or self.bridge.has_field
         self.panels.message.hide()
         self.panels.slices.clear()
+        self.panels.volume.clear()
         self.panels.fit.begin("")
         self.panels.fit.say("starting…", "busy")
         self.bridge.start()
@@ -386,12 +392,14 @@ class Workflow(QObject):
 
     def _field_ready(self, ready: FieldReady) -> None:
         self.panels.slices.show_field(ready)
+        self.panels.volume.show_field(ready)
         self.changed.emit()
 
     def _finished(self, finished: Finished) -> None:
         self.panels.fit.say("finished", "good")
         self.panels.fit.show_finished(finished)
         self.panels.slices.refresh()
+        self.panels.volume.refresh()
         self.changed.emit()
 
     def _saved(self, saved: Saved) -> None:

@@ -38,6 +38,9 @@ POINTS_PER_BATCH = {"cpu": 2**14, "cuda": 2**21}
 RAMP_SHARPNESS = 8.0
 """How sharply the ramp bends at zero: it is log(2) / sharpness high there, in units of the scale."""
 
+AXES_ZYX = (0, 1, 2)
+"""Axes of a volume in the order in which it is stored."""
+
 KAPPA_UNIT = 0.2
 """One unit of kappa in units of dn: cells absorb less than they refract."""
 
@@ -199,6 +202,10 @@ class NeuralField(nn.Module):
 
     def sampling(self, x_um: Tensor, y_um: Tensor, z_um: Tensor, *, levels: int | None = None) -> Sampling:
         """Prepare the evaluation on the product of three axes; see `on_axes`."""
+        return self._sampling((z_um, y_um, x_um), AXES_ZYX, levels)
+
+    def _sampling(self, axes_um: Sequence[Tensor], order: Sequence[int], levels: int | None) -> Sampling:
+        """Prepare for axes z, y, x, of which `order` (0 z, 1 y, 2 x) tells which is read first."""
         device = self.grids[0].device
         read = range(len(self.grids))[:levels]
         size = BLOCK[device.type]
@@ -207,20 +214,23 @@ class NeuralField(nn.Module):
             if level not in read:
                 prepared.append(None)
                 continue
-            (along_z,) = spline_blocks(self._cell_positions(z_um, 2, cells[0]), cells[0], device, max(1, len(z_um)))
-            whole = torch.zeros(len(z_um), cells[0], device=device)
-            whole[:, along_z.cells] = along_z.weights
-            along_y, along_x = (
-                spline_blocks(self._cell_positions(axis, number, count), count, device, size)
-                for axis, number, count in ((y_um, 1, cells[1]), (x_um, 0, cells[2]))
+            positions = [self._cell_positions(axes_um[axis], 2 - axis, cells[axis]) for axis in order]
+            (first,) = spline_blocks(positions[0], cells[order[0]], device, max(1, len(positions[0])))
+            second, third = (
+                spline_blocks(position, cells[axis], device, size)
+                for position, axis in zip(positions[1:], order[1:], strict=True)
             )
-            prepared.append(LevelSplines(whole, along_y, along_x))
-        return Sampling((len(z_um), len(y_um), len(x_um)), tuple(prepared), self.config.features)
+            prepared.append(LevelSplines(first, second, third))
+        shape = tuple(len(axes_um[axis]) for axis in order)
+        return Sampling(shape, tuple(prepared), self.config.features)  # type: ignore[arg-type]
 
     def on_sampling(self, sampling: Sampling) -> Tensor:
         """Evaluate on axes that were prepared: dn and kappa, (2, Z, Y, X), differentiable in the parameters."""
+        return self._read(sampling, list(self.grids))
+
+    def _read(self, sampling: Sampling, grids: Sequence[Tensor]) -> Tensor:
         result: Tensor = ReadAndEvaluate.apply(  # type: ignore[no-untyped-call]
-            self._network, sampling, self.pulse, len(self.grids), *self.grids, *self.layers
+            self._network, sampling, self.pulse, len(grids), *grids, *self.layers
         )
         return result
 
@@ -239,7 +249,13 @@ class NeuralField(nn.Module):
         Tensor
             dn and kappa, (2, Z, Y, X) float32, differentiable in the parameters.
         """
-        return self.on_sampling(self.sampling(x_um, y_um, z_um, levels=levels))
+        axes_um = (z_um, y_um, x_um)
+        # A slice is read fastest across itself: three layers of cells are left of the grids.
+        first = next((axis for axis in AXES_ZYX if len(axes_um[axis]) == 1), 0)
+        order = (first, *(axis for axis in AXES_ZYX if axis != first))
+        grids = [grid.permute(0, *(1 + axis for axis in order)) for grid in self.grids]
+        values = self._read(self._sampling(axes_um, order, levels), grids)
+        return values.permute(0, *(1 + order.index(axis) for axis in AXES_ZYX))
 
     def at_points(self, points_um: Tensor) -> Tensor:
         """Evaluate at any points inside the box.

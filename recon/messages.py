@@ -6,7 +6,7 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
 
     window  ->  process     StartLive AddFrame* FramesDone | StartStored | OpenField      begin a run
                             FinishNow Cancel SaveField                                    steer it
-                            RequestSlice SetViewBudget                                    look at it
+                            RequestSlice RequestVolume CloseView SetViewBudget            look at it
                             Shutdown
     process ->  window      Ready Heartbeat                                               the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader, MatchedReference
+    from recon.scene import Quality, Scene
 
 ModelName = Literal["auto", "born", "beam", "ssnp"]
 IndexPart = Literal["dn", "kappa"]
@@ -169,7 +170,32 @@ class RequestSlice:
     part: IndexPart = "dn"
 
 
-PictureRequest = RequestSlice
+@dataclass(frozen=True)
+class RequestVolume:
+    """A picture of the volume, (rows, columns): float32 values, or uint8 colours (rows, columns, 4) on nothing.
+
+    Red, green and blue of colours are already multiplied by the opacity, the fourth. ``moving`` is for a camera that
+    moves: fast and from a coarse copy of the field; ``rest`` evaluates the field itself along the rays.
+    """
+
+    run: int
+    view: str
+    request: int
+    scene: Scene
+    shape: tuple[int, int]
+    quality: Quality = "rest"
+
+
+PictureRequest = RequestSlice | RequestVolume
+
+
+@dataclass(frozen=True)
+class CloseView:
+    """Nobody looks at this view any more: it is painted again only when a new picture of it is asked for."""
+
+    run: int
+    view: str
+
 
 
 @dataclass(frozen=True)
@@ -315,6 +341,7 @@ Command = (
     | Cancel
     | SaveField
     | PictureRequest
+    | CloseView
     | SetViewBudget
     | Shutdown
 )

@@ -6,22 +6,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recon.messages import RequestSlice, RequestVolume
+from recon.render import Previews, render
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from numpy.typing import NDArray
 
-    from recon.messages import PictureRequest, RequestSlice
+    from recon.messages import PictureRequest
     from recon.result import Box
 
 
-def paint(asked: PictureRequest, shown: Box) -> NDArray[np.float32]:
+def paint(
+    asked: PictureRequest, shown: Box, previews: Previews, state: Hashable, pulse: Callable[[], None]
+) -> NDArray[np.float32] | NDArray[np.uint8]:
     """Paint what was asked for; the request's class says what comes back.
+
+    Parameters
+    ----------
+    asked, shown
+        The request, and the field it is for.
+    previews, state
+        Coarse copy of the field for cameras that move, made anew when `state` has changed.
+    pulse
+        Called now and then by pictures that take long; whatever it raises ends the picture.
 
     Raises
     ------
     OperatorError
         The field cannot give this picture.
     """
-    return _slice(asked, shown)
+    match asked:
+        case RequestSlice():
+            return _slice(asked, shown)
+        case RequestVolume(scene=scene, shape=shape, quality=quality):
+            return render(shown, scene, shape, quality, previews=previews, state=state, pulse=pulse)
 
 
 def _slice(asked: RequestSlice, shown: Box) -> NDArray[np.float32]:

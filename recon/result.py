@@ -111,6 +111,15 @@ class Box(ABC):
     def on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
         """Evaluate dn + i kappa, (Z, Y, X), on the product of axes x, y and z inside the box."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where `dn_on_axes` leaves its values."""
+        return torch.device("cpu")
+
+    def dn_on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> Tensor:
+        """Evaluate dn alone, (Z, Y, X), on the product of axes x, y and z inside the box."""
+        return torch.from_numpy(np.ascontiguousarray(self.on_axes(axes_um).real))
+
     @abstractmethod
     def intensity(self, na: ArrayLike) -> NDArray[np.float32]:
         """Predict the image that an LED would give, also one that was never lit.
@@ -275,10 +284,17 @@ class Field(Box):
     @torch.no_grad()
     def on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
         """See `Box.on_axes`."""
-        on_device = [torch.as_tensor(axis, device=self.device) for axis in axes_um]
-        dn, kappa = self.network.on_axes(*on_device).cpu().numpy()
+        dn, kappa = self._on_axes(axes_um).cpu().numpy()
         index: NDArray[np.complex64] = dn + 1j * kappa
         return index
+
+    @torch.no_grad()
+    def dn_on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> Tensor:
+        """See `Box.dn_on_axes`."""
+        return self._on_axes(axes_um)[0]
+
+    def _on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> Tensor:
+        return self.network.on_axes(*(torch.as_tensor(axis, device=self.device) for axis in axes_um))
 
     @torch.no_grad()
     def intensity(self, na: ArrayLike) -> NDArray[np.float32]:

@@ -73,7 +73,7 @@ def spline_blocks(position: Tensor, cells: int, device: torch.device, size: int)
 class LevelSplines:
     """How one feature grid is read on three axes: all of z at once, y and x in blocks."""
 
-    along_z: Tensor
+    along_z: Block
     along_y: list[Block]
     along_x: list[Block]
 
@@ -99,9 +99,10 @@ class Sampling:
     def read_planes(self, grids: Sequence[Tensor]) -> list[Tensor | None]:
         """Read each grid (C, cells) along z: (Z, C, rows and columns of cells)."""
         return [
-            None if level is None else torch.einsum("zk,ckji->zcji", level.along_z, grid).contiguous()
+            None if level is None
+            else torch.einsum("zk,ckji->zcji", level.along_z.weights, grid[:, level.along_z.cells]).contiguous()
             for level, grid in zip(self.levels, grids, strict=True)
-        ]
+        ]  # fmt: skip
 
     def read_chunk(self, planes: list[Tensor | None], part: slice, row: int) -> Tensor:
         """Features of a chunk, (planes, C, rows, X); those of levels that are not read are 0."""
@@ -186,9 +187,8 @@ class ReadAndEvaluate(torch.autograd.Function):
                 for total, grad in zip(grad_layers, found[1:], strict=True):
                     total += grad
             sampling.add_chunk(grad_planes, features, part, row)
-        grad_grids = [
-            torch.zeros_like(grid) if plane is None or level is None
-            else torch.einsum("zk,zcji->ckji", level.along_z, plane)
-            for grid, plane, level in zip(grids, grad_planes, sampling.levels, strict=True)
-        ]  # fmt: skip
+        grad_grids = [torch.zeros_like(grid) for grid in grids]
+        for grad_grid, grad_plane, level in zip(grad_grids, grad_planes, sampling.levels, strict=True):
+            if grad_plane is not None and level is not None:
+                grad_grid[:, level.along_z.cells] = torch.einsum("zk,zcji->ckji", level.along_z.weights, grad_plane)
         return None, None, None, None, *grad_grids, *grad_layers

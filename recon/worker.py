@@ -20,6 +20,7 @@ from recon.device import choose_device, memory_mb
 from recon.field_file import program_versions, read_field, write_field
 from recon.pictures import paint
 from recon.reconstruct import State, field_ready
+from recon.render import Previews
 from recon.start import start_live, start_stored
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class _Stop(Exception):
     """A message ended what was being computed."""
 
 
+class _Superseded(Exception):
+    """The view wants another picture than the one that is being painted."""
+
+
 @dataclass
 class _View:
     """The plane one view shows, and which state of the field it was last painted from."""
@@ -57,6 +62,11 @@ class _View:
     request: PictureRequest
     painted_step: int = -1
     answered: bool = False
+
+    @property
+    def slow(self) -> bool:
+        """Whether its picture may take seconds: others are painted in between, and a newer request ends it."""
+        return isinstance(self.request, messages.RequestVolume) and self.request.quality == "rest"
 
 
 @dataclass
@@ -71,7 +81,8 @@ class _Clock:
         self.credit_s = min(self.credit_s + earned, MAX_CREDIT_S)
 
     def painted(self, seconds: float) -> None:
-        self.credit_s = max(self.credit_s - seconds, -MAX_CREDIT_S)
+        # A picture that takes longer is paid for in full before the next.
+        self.credit_s = max(self.credit_s - seconds, -max(MAX_CREDIT_S, seconds))
 
 
 @dataclass
@@ -96,7 +107,8 @@ class Worker:
     closing: bool = False
     _heartbeat_s: float = 0.0
     _waiting: list[messages.Command] = field(default_factory=list)
-    _painting: bool = False
+    _previews: Previews = field(default_factory=Previews)
+    _painting: list[_View] = field(default_factory=list)
     _painted_s: float = 0.0
 
     def serve(self) -> None:
@@ -158,16 +170,18 @@ class Worker:
 
     def _pulse(self) -> None:
         """Stay responsive within a long portion of work: answer views at once, stop for a message that ends it."""
-        if self._painting:  # evaluates the field, which pulses too
+        if self._painting and not self._painting[-1].slow:  # evaluates the field, which pulses too
             return
         self._beat()
         for command in self._receive(0.0):
-            if isinstance(command, messages.PictureRequest) and command.run == self.run:
+            if isinstance(command, messages.PictureRequest | messages.CloseView) and command.run == self.run:
                 self._handle_safely(command)
             else:
                 self._waiting.append(command)
         if self.closing or any(isinstance(command, ENDING) for command in self._waiting):
             raise _Stop
+        if self._painting and self.views.get(self._painting[-1].request.view) is not self._painting[-1]:
+            raise _Superseded
         self._paint_waiting()
 
     def _handle_safely(self, command: messages.Command) -> None:
@@ -205,10 +219,12 @@ class Worker:
                 shared.discard(image)
             case _ if command.run != self.run:
                 log.info("%s of run %d dropped, run is %d", type(command).__name__, command.run, self.run)
-            case messages.PictureRequest():
+            case messages.RequestSlice() | messages.RequestVolume():
                 known = self.views.get(command.view)
                 if known is None or command.request >= known.request.request:
                     self.views[command.view] = _View(command)
+            case messages.CloseView(view=view):
+                self.views.pop(view, None)
             case messages.AddFrame():
                 counts_yx = shared.take(command.image)
                 if self.reconstruction is not None:
@@ -285,9 +301,11 @@ class Worker:
         return self.reconstruction.changes if self.reconstruction is not None else 0
 
     def _paint_waiting(self) -> bool:
-        """Answer the views that wait for their first picture; whether there were any."""
+        """Answer the views that wait for their first picture, the quick ones first; whether there were any."""
         due = [view for view in self.views.values() if view.request.run == self.run and not view.answered]
-        return self._paint(due)
+        if self._painting:  # a slow one, in which only quick ones have their place
+            due = [view for view in due if not view.slow]
+        return self._paint(sorted(due, key=lambda view: view.slow))
 
     def _paint_changed(self) -> bool:
         """Within the budget, paint again what the fit has changed, the view that is farthest behind first."""
@@ -302,26 +320,30 @@ class Worker:
         shown = self._field() if due else None
         if shown is None:
             return False
-        self._painting = True
-        try:
-            for view in due:
-                start = time.monotonic()
-                try:
-                    self._answer(view, shown)
-                except Exception as error:  # a picture that fails must not cost the fit
-                    log.exception("painting %s failed", view.request.view)
-                    self.views.pop(view.request.view, None)
-                    self.emit(messages.Notice(self.run, f"The view {view.request.view} could not be painted: {error}"))
-                self.clock.painted(time.monotonic() - start)
-                self._painted_s += time.monotonic() - start
-        finally:
-            self._painting = False
+        for view in due:
+            start, painted_before_s = time.monotonic(), self._painted_s
+            self._painting.append(view)
+            try:
+                self._answer(view, shown)
+            except _Stop:
+                raise
+            except _Superseded:
+                log.debug("%s is wanted otherwise", view.request.view)
+            except Exception as error:  # a picture that fails must not cost the fit
+                log.exception("painting %s failed", view.request.view)
+                self.views.pop(view.request.view, None)
+                self.emit(messages.Notice(self.run, f"The view {view.request.view} could not be painted: {error}"))
+            finally:
+                self._painting.pop()
+                own_s = time.monotonic() - start - (self._painted_s - painted_before_s)
+                self.clock.painted(own_s)
+                self._painted_s += own_s
         return True
 
     def _answer(self, view: _View, shown: Field | TiledField) -> None:
-        picture = paint(view.request, shown)
-        view.answered = True
-        view.painted_step = self._field_step()
+        step = self._field_step()
+        picture = paint(view.request, shown, self._previews, (self.run, step), self._pulse)
+        view.answered, view.painted_step = True, step
         self.emit(messages.Picture(view.request, shared.share(picture), view.painted_step))
 
 

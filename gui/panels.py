@@ -14,7 +14,6 @@ from gui.instrument_panel import InstrumentPanel
 from gui.live_panel import LivePanel
 from gui.marks_panel import MarksPanel
 from gui.messages import MessageBar
-from gui.section import Section
 from gui.slices_panel import SlicesPanel
 from gui.tasks import Arrangement, Task
 from gui.view_tabs import ViewTabs
@@ -42,10 +41,9 @@ class Panels:
 def make_panels(act: Mapping[str, QAction]) -> Panels:
     """Make every part of the window once; `act` holds the actions whose buttons stand in them."""
     slices = SlicesPanel()
-    contrast = Section("Contrast", "contrast_section")
-    contrast.body.addWidget(slices.contrast)
+    slices.tools.add("View", MarksPanel(act))
     views = ViewTabs()
-    views.add("Slices", slices, contrast, MarksPanel(act))
+    views.add("Slices", slices, slices.tools)
     return Panels(
         instrument=InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
         acquire=AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROTEIN_ML_G = 0.18
-"""Refraction increment of protein, dn for each g/ml (Barer, J. Opt. Soc. Am. 47, 545 (1957), has 0.18 to 0.19 for the
-proteins and nucleic acids of a cell)."""
+"""Refraction increment of protein in water, dn for each g/ml: 0.18 (Barer, J. Opt. Soc. Am. 47, 545 (1957)); the mean
+over human proteins is 0.19 (Zhao et al., Biophys. J. 100, 2309 (2011))."""
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Signal
-from PySide6.QtWidgets import QGraphicsEllipseItem, QGridLayout, QLabel, QSpinBox, QWidget
+from PySide6.QtWidgets import QGraphicsEllipseItem, QGridLayout, QLabel, QSizePolicy, QSpinBox, QWidget
 
 from gui import theme
-from gui.controls import choice, number
+from gui.controls import choice, figure_rows, number
 from gui.lookup_tables import bar_of, colour_maps, tint
 from gui.navigation_box import SmoothImage
 from gui.picture_channel import PictureChannel
 from gui.quiet_plot import QuietPlot
 from gui.scale_bar import length_text
-from gui.section import Section, hint
+from gui.section import Section
 from recon.figures import Figures
 from recon.messages import NO_RUN, ForgetView, RequestCoverage, RequestFigures
 
@@ -30,7 +30,12 @@ COVERAGE, FIGURES = "coverage", "figures"
 COVERAGE_SHAPE = (130, 260)
 TINTS = {"none": None, "in colour": "WARN", "fades to grey": "FAINT"}
 """What lies over the slices, and its colour in the theme."""
-NOT_YET = "Resolution and missing frequencies are not known yet: they are found when the fit ends."
+ROWS = {
+    "Lateral resolution": "Period down to which two halves of the LEDs agree about the sample",
+    "Axial resolution": "The same along z",
+    "Never seen": "Share of the frequencies within the ring that no LED shows: the missing cone",
+    "Seen of possible": "Share of the frequencies that bright-field LEDs could show, that these LEDs do show",
+}
 
 
 class CertaintyPanel(Section):
@@ -78,18 +83,17 @@ class CertaintyPanel(Section):
         self.azimuth.setToolTip("0°: the plane of x and z; 90°: of y and z")
         self.azimuth.valueChanged.connect(lambda _: self._ask())
         turning = QGridLayout()
-        turning.addWidget(QLabel("Frequencies that the LEDs show, at"), 0, 0)
+        turning.addWidget(QLabel("Frequencies shown, at"), 0, 0)
         turning.addWidget(self.azimuth, 0, 1)
         turning.setColumnStretch(0, 1)
         self._build_coverage()
-        self.words = hint(NOT_YET)
-        self.words.setObjectName("certainty_words")
-        self.words.setAccessibleName("Resolution and missing frequencies in words")
+        table = QGridLayout()
+        self.figures = figure_rows(table, 0, ROWS, "of the field")
         self.body.addLayout(fields)
         self.body.addWidget(self.legend)
         self.body.addLayout(turning)
         self.body.addWidget(self.graph)
-        self.body.addWidget(self.words)
+        self.body.addLayout(table)
 
     def _build_coverage(self) -> None:
         self.graph = QuietPlot("Section through the sample's frequencies: dark is what no LED shows")
@@ -98,6 +102,7 @@ class CertaintyPanel(Section):
             " is why the field is less sharp along z. The ring: frequencies as fine as the finest lateral ones."
         )
         self.graph.setFixedHeight(150)
+        self.graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.graph.setAspectLocked(True)
         self.graph.invertY(True)
         self.graph.setLabel("left", "axial")
@@ -147,7 +152,7 @@ class CertaintyPanel(Section):
         self._extent = QRectF(-cutoff, -cutoff / 2, 2 * cutoff, cutoff)
         self.ball.setRect(QRectF(-cutoff, -cutoff, 2 * cutoff, 2 * cutoff))
         self.graph.setRange(self._extent, padding=0.02)
-        self.words.setText(NOT_YET)
+        self._tell(None)
         self.refresh()
 
     def refresh(self) -> None:
@@ -162,7 +167,7 @@ class CertaintyPanel(Section):
         self._coverage.forget()
         self._figures.forget()
         self.image.clear()
-        self.words.setText(NOT_YET)
+        self._tell(None)
         self.say("")
 
     def showEvent(self, event: object) -> None:
@@ -195,22 +200,25 @@ class CertaintyPanel(Section):
             self.image.setImage(np.sqrt(picture), autoLevels=False, levels=(0.0, float(np.sqrt(picture.max())) or 1.0))
             self.image.setRect(self._extent)
         elif answer.view == FIGURES and self._figures.answered(answer.request):
-            figures = Figures.of_vector(picture)
-            self.words.setText(NOT_YET if figures is None else in_words(figures))
+            self._tell(Figures.of_vector(picture))
+
+    def _tell(self, figures: Figures | None) -> None:
+        self.say("not known yet" if figures is None else "")
+        for label, text in zip(self.figures.values(), ["–"] * 4 if figures is None else in_words(figures), strict=True):
+            label.setText(text)
 
 
-def in_words(figures: Figures) -> str:
-    """Resolution and coverage as sentences."""
-    lateral = _resolution("Lateral", figures.lateral_um, figures.lateral_at_limit)
-    axial = _resolution("Axial", figures.axial_um, figures.axial_at_limit)
-    return (
-        f"{lateral} {axial} No LED shows {figures.missing_share:.0%} of the frequencies within the ring; of those that"
-        f" bright-field LEDs could show, {figures.filled_share:.0%} are shown."
-    )
+def in_words(figures: Figures) -> list[str]:
+    """Texts of `ROWS`."""
+    return [
+        _resolution(figures.lateral_um, figures.lateral_at_limit),
+        _resolution(figures.axial_um, figures.axial_at_limit),
+        f"{figures.missing_share:.0%}",
+        f"{figures.filled_share:.0%}",
+    ]
 
 
-def _resolution(name: str, period_um: float, at_limit: bool) -> str:
+def _resolution(period_um: float, at_limit: bool) -> str:
     if math.isnan(period_um):
-        return f"{name} resolution: two halves of the LEDs agree on nothing."
-    length = length_text(float(f"{period_um:.2g}"))
-    return f"{name} resolution {length}" + (", the limit of light and sampling." if at_limit else ".")
+        return "the halves agree on nothing"
+    return length_text(float(f"{period_um:.2g}")) + (", the limit of light" if at_limit else "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QWidget
 
 from gui import theme
 from gui.controls import choice, number
@@ -117,6 +117,7 @@ class ContrastPanel(Section):
     def _build_histogram(self) -> None:
         self.graph = QuietPlot("Histogram of the values in the box")
         self.graph.setFixedHeight(92)
+        self.graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.graph.hideAxis("left")
         self.curve = self.graph.plot(stepMode="center", fillLevel=0, x=[0, 1], y=[0])
         self.curve.hide()

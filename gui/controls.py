@@ -28,7 +28,7 @@ def choice(items: Iterable[str], accessible_name: str, name: str, tip: str) -> Q
     box.setObjectName(name)
     box.setAccessibleName(accessible_name)
     box.setToolTip(tip)
-    box.setMinimumContentsLength(8)
+    box.setMinimumContentsLength(6)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return box
 
@@ -43,6 +43,7 @@ def number(
     spin.setSingleStep(step)
     spin.setValue(value)
     spin.setKeyboardTracking(False)
+    spin.setMinimumWidth(70)  # its hint is as wide as its limits
     spin.setObjectName(accessible_name.lower().replace(" ", "_"))
     spin.setAccessibleName(accessible_name)
     spin.setToolTip(tip)

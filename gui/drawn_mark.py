@@ -77,6 +77,7 @@ class DrawnMark(QObject):
     def _arm(self, armed: bool) -> None:
         for view in self._views.values():
             view.box.draws = armed
+            view.marks.set_movable(not armed)
             view.canvas.setCursor(Qt.CursorShape.CrossCursor if armed else Qt.CursorShape.ArrowCursor)
 
     def _drawn(self, view: SliceView, start: QPointF, here: QPointF, finished: bool) -> None:
@@ -103,6 +104,8 @@ class DrawnMark(QObject):
 
     def put_in_the_middle(self) -> None:
         """Draw it without the mouse, in the view that has the keyboard, else in xy."""
+        if not self._button.isEnabled():
+            return
         view = next((view for view in self._views.values() if view.hasFocus()), self._views["xy"])
         a_um, b_um = view.frame().coordinates(view.navigator.centre_um)
         half = [0.5 * FIRST_SHARE * size * view.navigator.scale_um_per_px(view.name) for size in view.size_px()]

@@ -9,7 +9,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from gui import theme
 from gui.controls import push_button
@@ -56,8 +56,8 @@ class ProfilePanel(Section):
         self._offer()
 
     def _build(self) -> None:
-        self.draw = push_button("Draw (L)", "draw_line", "Drag on any slice; its ends can be dragged later. L: put one")
-        self.copy = push_button("Copy CSV", "copy_profile", f"Copy as text: {COLUMNS}")
+        self.draw = push_button("Draw", "draw_line", "Drag on any slice; its ends can be dragged later. Key L puts one")
+        self.copy = push_button("Copy", "copy_profile", f"Copy as CSV: {COLUMNS}")
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.csv()))
         self.erase = push_button("Remove", "remove_line", "Take the line away")
         self.erase.clicked.connect(lambda: self.mark.remove())
@@ -67,6 +67,7 @@ class ProfilePanel(Section):
             buttons.addWidget(button)
         self.plot = QuietPlot("Values along the line")
         self.plot.setFixedHeight(150)
+        self.plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.plot.setLabel("bottom", "along the line (µm)")
         self.plot.setLabel("left", "Δn")
         self._edges = [pg.PlotDataItem(pen=None), pg.PlotDataItem(pen=None)]
@@ -83,6 +84,7 @@ class ProfilePanel(Section):
         self.curve.setPen(pg.mkPen(theme.LIGHT, width=1.5))
 
     def _offer(self) -> None:
+        self.draw.setEnabled(self._has_field)
         self.copy.setEnabled(self._values is not None)
         self.erase.setEnabled(bool(self.mark.corners))
         if not self.mark.corners:
@@ -143,7 +145,7 @@ class ProfilePanel(Section):
             edge.setData(distance_um, shown + sign * spread)
         self.plot.setLabel("left", "κ" if self._shows_kappa else "Δn", color=theme.MUTED)
         known = np.isfinite(sigma).any()
-        self.say(f"{distance_um[-1]:.2f} µm" + ("   band: ± σ" if known else "   σ not known yet"))
+        self.say(f"{distance_um[-1]:.2f} µm, ± σ" if known else "σ not known yet")
 
     def _distance_um(self) -> NDArray[np.float64]:
         assert self._asked is not None

@@ -59,7 +59,7 @@ class RegionPanel(Section):
     picture_wanted = Signal(object)
 
     def __init__(self, views: dict[str, SliceView], parent: QWidget | None = None) -> None:
-        super().__init__("Region and dry mass", "region", parent)
+        super().__init__("Region", "region", parent)
         self._has_field = False
         self._found: RegionFigures | None = None
         self._channel = PictureChannel(VIEW, self._send)
@@ -72,12 +72,13 @@ class RegionPanel(Section):
             self,
         )
         self.mark.changed.connect(self.refresh)
+        self.draw.setEnabled(False)
         self._tell()
 
     def _build(self) -> None:
         self.shape = choice(SHAPES, "Shape of the region", "region_shape", "Of the next outline that is drawn")
         self.draw = push_button(
-            "Draw (R)", "draw_region", "Drag on any slice; corners can be dragged later. R: put one"
+            "Draw", "draw_region", "Drag on any slice; corners can be dragged later. Key R puts one"
         )
         self.erase = push_button("Remove", "remove_region", "Take the outline away: the whole box counts")
         self.erase.clicked.connect(lambda: self.mark.remove())
@@ -117,10 +118,12 @@ class RegionPanel(Section):
         self._has_field = False
         self._channel.forget()
         self._found = None
+        self.draw.setEnabled(False)
         self._tell()
 
     def refresh(self) -> None:
         """Measure the region as it is now, while it can be seen."""
+        self.draw.setEnabled(self._has_field)
         self.erase.setEnabled(bool(self.mark.corners))
         if self._has_field and self.isVisible():
             self._channel.ask(self.wanted())
@@ -153,7 +156,7 @@ class RegionPanel(Section):
 
     def _tell(self) -> None:
         found, alpha = self._found, self.increment.value()
-        self.say("outline through the box" if self.mark.corners else "whole box")
+        self.say("outlined" if self.mark.corners else "whole box")
         if found is None:
             texts = ["–"] * len(ROWS)
         else:

@@ -100,6 +100,11 @@ class SliceMarks:
         self._wanted[which] = wanted
         self._apply()
 
+    def set_movable(self, movable: bool) -> None:
+        """Whether the lines can be dragged; not while something is drawn over them."""
+        for line in (self.hair_column, self.hair_row, self.trace):
+            line.setMovable(movable)
+
     def show(self, shown: bool) -> None:
         """Without a field there are no marks at all."""
         self._shown = shown

@@ -1,4 +1,4 @@
-"""Contrast and colours of the slices: histogram with the two levels on it, automatic by percentile, colour map."""
+"""Contrast and colours of the slices: histogram with the two levels on it, by percentile or by hand, gamma, colours."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QGridLayout,
-    QLabel,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QWidget
 
 from gui import theme
+from gui.controls import choice, number
+from gui.lookup_tables import DIVERGING, bar_of, bent, colour_maps
 from gui.quiet_plot import QuietPlot
+from gui.section import Section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,19 +21,12 @@ if TYPE_CHECKING:
 AUTO_PERCENTILES = (0.5, 99.8)
 RIM = 0.12
 """Share of the box along each edge that automatic contrast leaves out."""
-PARTS = {"Index Δn": "dn", "Absorption κ": "kappa"}
+PARTS = {"Index Δn": "dn", "Absorption κ": "kappa", "Uncertainty σ of Δn": "sigma"}
 
 
-def colour_maps() -> dict[str, NDArray[np.uint8]]:
-    """Lookup tables (256, 3) by name."""
-    grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    tables = {"grey": grey, "grey, inverted": grey[::-1].copy()}
-    for name in ("inferno", "magma", "viridis", "cividis"):
-        tables[name] = np.asarray(pg.colormap.get(name).getLookupTable(nPts=256)[:, :3], dtype=np.uint8)
-    return tables
-
-
-def automatic_levels(pictures: list[NDArray[np.float32]]) -> tuple[float, float] | None:
+def automatic_levels(
+    pictures: list[NDArray[np.float32]], percentiles: tuple[float, float] = AUTO_PERCENTILES
+) -> tuple[float, float] | None:
     """Levels that leave out the rare extremes of the pictures; None where there is nothing to see.
 
     The rim of the box is not counted: light from outside the field of view makes it brighter than any sample.
@@ -48,7 +36,7 @@ def automatic_levels(pictures: list[NDArray[np.float32]]) -> tuple[float, float]
     joined = np.concatenate([v.ravel() for v in values]) if values else np.empty(0)
     if joined.size == 0:
         return None
-    low, high = (float(level) for level in np.percentile(joined, AUTO_PERCENTILES))
+    low, high = (float(level) for level in np.percentile(joined, percentiles))
     return (low, high) if high - low > 1e-9 else (low - 5e-5, high + 5e-5)
 
 
@@ -57,16 +45,14 @@ def _without_rim(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     return picture[rows : picture.shape[0] - rows, columns : picture.shape[1] - columns]
 
 
-class ContrastPanel(QWidget):
-    """Emits `changed` when levels or colour map changed and `part_changed` when another quantity is to be shown."""
+class ContrastPanel(Section):
+    """Emits `changed` when levels or colours changed and `part_changed` when another quantity is to be shown."""
 
     changed = Signal()
     part_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("contrast")
-        self.setAccessibleName("Contrast and colours")
+        super().__init__("Contrast", "contrast", parent)
         self._tables = colour_maps()
         self._pictures: list[NDArray[np.float32]] = []
         self._value_range = (0.0, 0.0)
@@ -74,39 +60,65 @@ class ContrastPanel(QWidget):
         self._setting = False
         self._build()
         self._set_levels(0.0, 0.02)
+        self._recolour()
 
     def _build(self) -> None:
-        self.part = QComboBox()
-        self.part.addItems(list(PARTS))
-        self.part.setObjectName("part")
-        self.part.setAccessibleName("Quantity shown")
+        self.part = choice(PARTS, "Quantity shown", "part", "What the slices show")
         self.part.currentIndexChanged.connect(lambda _: self.part_changed.emit())
-        self.map = QComboBox()
-        self.map.addItems(list(self._tables))
-        self.map.setObjectName("colour_map")
-        self.map.setAccessibleName("Colour map")
-        self.map.currentIndexChanged.connect(lambda _: self._recolour())
-        self.auto = QPushButton("Auto contrast")
-        self.auto.setCheckable(True)
+        self.map = choice(self._tables, "Colour map", "colour_map", "Colours of low and high values")
+        self.map.currentIndexChanged.connect(lambda _: self._choose_table())
+        self.auto = QCheckBox("By percentile")
         self.auto.setChecked(True)
         self.auto.setObjectName("auto_contrast")
         self.auto.setAccessibleName("Automatic contrast")
-        self.auto.setToolTip(
-            f"Levels at {AUTO_PERCENTILES[0]} and {AUTO_PERCENTILES[1]} per cent of the values in the box"
-        )
+        self.auto.setToolTip("Levels follow the values in the box; a level that is set by hand switches this off")
         self.auto.toggled.connect(lambda _: self._apply_automatic())
-        self.levels_spin = (QDoubleSpinBox(), QDoubleSpinBox())
-        for spin, name in zip(self.levels_spin, ("Lower level", "Upper level"), strict=True):
-            spin.setRange(-1.0, 1.0)
-            spin.setDecimals(4)
-            spin.setSingleStep(0.0005)
-            spin.setObjectName(name.lower().replace(" ", "_"))
-            spin.setAccessibleName(name)
-            spin.setToolTip(f"{name}; typing here switches automatic contrast off")
+        self.percentile_spins = tuple(
+            number(value, limits, 0.1, 1, f"{which} percentile", "Share of the values below this level, %")
+            for which, value, limits in zip(
+                ("Lower", "Upper"), AUTO_PERCENTILES, ((0.0, 49.0), (51.0, 100.0)), strict=True
+            )
+        )
+        for spin in self.percentile_spins:
+            spin.setSuffix(" %")
+            spin.valueChanged.connect(lambda _: self._apply_automatic())
+        self.levels_spin = tuple(
+            number(0.0, (-1.0, 1.0), 0.0005, 4, f"{which} level", f"{which} level; switches percentiles off")
+            for which in ("Lower", "Upper")
+        )
+        for spin in self.levels_spin:
             spin.valueChanged.connect(lambda _: self._typed())
+        self.gamma = number(1.0, (0.2, 5.0), 0.1, 1, "Gamma", "Below 1: opens up what is dark")
+        self.gamma.valueChanged.connect(lambda _: self._recolour())
+        self._build_histogram()
 
+        fields = QGridLayout()
+        fields.setHorizontalSpacing(6)
+        fields.setVerticalSpacing(5)
+        rows: tuple[tuple[QWidget, ...], ...] = (
+            (QLabel("Shows"), self.part), (QLabel("Colours"), self.map), (self.auto, *self.percentile_spins),
+            (QLabel("Levels"), *self.levels_spin), (QLabel("Gamma"), self.gamma),
+        )  # fmt: skip
+        for row, (label, *widgets) in enumerate(rows):
+            fields.addWidget(label, row, 0)
+            for column, widget in enumerate(widgets, 1):
+                wide = len(widgets) == 1 and isinstance(widget, QComboBox)
+                fields.addWidget(widget, row, column, 1, 2 if wide else 1)
+        fields.setColumnStretch(1, 1)
+        fields.setColumnStretch(2, 1)
+        self.colour_bar = QLabel()
+        self.colour_bar.setFixedHeight(8)
+        self.colour_bar.setScaledContents(True)
+        self.colour_bar.setAccessibleName("Colour scale between the two levels")
+        self.body.setSpacing(5)
+        self.body.addWidget(self.graph)
+        self.body.addWidget(self.colour_bar)
+        self.body.addLayout(fields)
+
+    def _build_histogram(self) -> None:
         self.graph = QuietPlot("Histogram of the values in the box")
-        self.graph.setFixedHeight(96)
+        self.graph.setFixedHeight(92)
+        self.graph.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.graph.hideAxis("left")
         self.curve = self.graph.plot(stepMode="center", fillLevel=0, x=[0, 1], y=[0])
         self.curve.hide()
@@ -114,25 +126,6 @@ class ContrastPanel(QWidget):
         self.region.sigRegionChanged.connect(self._dragged)
         self.graph.addItem(self.region, ignoreBounds=True)
         theme.follow(self._paint)
-
-        fields = QGridLayout()
-        fields.setHorizontalSpacing(6)
-        fields.setVerticalSpacing(4)
-        fields.addWidget(self.part, 0, 0)
-        fields.addWidget(self.map, 0, 1)
-        fields.addWidget(self.levels_spin[0], 1, 0)
-        fields.addWidget(self.levels_spin[1], 1, 1)
-        fields.addWidget(self.auto, 2, 0, 1, 2)
-        self.colour_bar = QLabel()
-        self.colour_bar.setFixedHeight(8)
-        self.colour_bar.setScaledContents(True)
-        self.colour_bar.setAccessibleName("Colour scale between the two levels")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(5)
-        layout.addWidget(self.graph)
-        layout.addWidget(self.colour_bar)
-        layout.addLayout(fields)
 
     def _paint(self) -> None:
         self.curve.setPen(theme.MUTED)
@@ -151,13 +144,17 @@ class ContrastPanel(QWidget):
 
     @property
     def lookup_table(self) -> NDArray[np.uint8]:
-        """Chosen colour map, (256, 3)."""
-        return self._tables[self.map.currentText()]
+        """Chosen colours, bent by gamma, (256, 3)."""
+        return bent(self._tables[self.map.currentText()], self.gamma.value(), self._diverges)
 
     @property
     def shown_part(self) -> str:
-        """``dn`` or ``kappa``."""
+        """``dn``, ``kappa`` or ``sigma``."""
         return PARTS[self.part.currentText()]
+
+    @property
+    def _diverges(self) -> bool:
+        return self.map.currentText() == DIVERGING
 
     def choose_map(self, name: str) -> None:
         """Select a colour map by name; an unknown one changes nothing."""
@@ -183,7 +180,9 @@ class ContrastPanel(QWidget):
     def set_pictures(self, pictures: list[NDArray[np.float32]]) -> None:
         """Take the coarse pictures of the box for histogram and automatic levels."""
         self._pictures = pictures
-        values = np.concatenate([picture[np.isfinite(picture)].ravel() for picture in pictures])
+        known = [picture[np.isfinite(picture)].ravel() for picture in pictures]
+        values = np.concatenate(known) if known else np.empty(0)
+        self.say("" if values.size or not pictures else "not known yet")
         if values.size:
             counts, edges = self.histogram = np.histogram(values, bins=80)
             self.curve.setData(x=edges, y=np.sqrt(counts))
@@ -192,19 +191,31 @@ class ContrastPanel(QWidget):
         self._apply_automatic()
 
     def _apply_automatic(self) -> None:
-        levels = automatic_levels(self._pictures) if self.auto.isChecked() else None
+        if not self.auto.isChecked():
+            return
+        low, high = (spin.value() for spin in self.percentile_spins)
+        levels = automatic_levels(self._pictures, (low, high))
+        if levels is not None and self._diverges:
+            largest = max(abs(level) for level in levels)
+            levels = (-largest, largest)
         if levels is not None:
             self._set_levels(*levels)
 
+    def _choose_table(self) -> None:
+        self._apply_automatic()
+        self._recolour()
+
     def _typed(self) -> None:
         if not self._setting:
-            self.auto.setChecked(False)
-            self._set_levels(*self.levels)
+            self._set_by_hand(*self.levels)
 
     def _dragged(self) -> None:
         if not self._setting:
-            self.auto.setChecked(False)
-            self._set_levels(*self.region.getRegion())
+            self._set_by_hand(*self.region.getRegion())
+
+    def _set_by_hand(self, low: float, high: float) -> None:
+        self.auto.setChecked(False)
+        self._set_levels(low, high)
 
     def _set_levels(self, low: float, high: float) -> None:
         self._setting = True
@@ -218,8 +229,5 @@ class ContrastPanel(QWidget):
         self.changed.emit()
 
     def _recolour(self) -> None:
-        from PySide6.QtGui import QImage, QPixmap
-
-        table = np.ascontiguousarray(self.lookup_table)
-        self.colour_bar.setPixmap(QPixmap.fromImage(QImage(table.tobytes(), 256, 1, 768, QImage.Format.Format_RGB888)))
+        self.colour_bar.setPixmap(bar_of(self.lookup_table))
         self.changed.emit()

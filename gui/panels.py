@@ -15,7 +15,6 @@ from gui.live_panel import LivePanel
 from gui.marks_panel import MarksPanel
 from gui.messages import MessageBar
 from gui.recent_panel import RecentPanel
-from gui.section import Section
 from gui.slices_panel import SlicesPanel
 from gui.tasks import Arrangement, Task
 from gui.view_tabs import ViewTabs
@@ -46,12 +45,11 @@ class Panels:
 def make_panels(act: Mapping[str, QAction]) -> Panels:
     """Make every part of the window once; `act` holds the actions whose buttons stand in them."""
     slices = SlicesPanel()
-    contrast = Section("Contrast", "contrast_section")
-    contrast.body.addWidget(slices.contrast)
+    slices.tools.add("View", MarksPanel(act))
     views = ViewTabs()
     volume = VolumePanel(slices.contrast)
-    views.add("Slices", slices, contrast, MarksPanel(act))
-    views.add("Volume", volume, *volume.controls, contrast)
+    views.add("Slices", slices, slices.tools)
+    views.add("Volume", volume, *volume.controls, slices.contrast)
     return Panels(
         instrument=InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
         acquire=AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),

@@ -9,11 +9,15 @@ import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
 
+from gui import theme
+
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 MARGIN_PX = 14.0
 THICKNESS_PX = 3.0
+BEYOND_PX = 12.0
+"""Where the shortest period that light shows covers so many pixels, a closer look shows no more of the sample."""
 
 
 def round_length_um(longest_um: float) -> float:
@@ -30,7 +34,7 @@ def length_text(length_um: float) -> str:
 
 
 class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
-    """Bar at the lower right of a view box; at the lower left the optical resolution, once it is large enough to see.
+    """Bar at the lower right of a view box; at the lower left the optical resolution, once zoom passes it.
 
     Parameters
     ----------
@@ -44,9 +48,28 @@ class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
         self.setZValue(50)
         self.setAcceptedMouseButtons(Qt.MouseButton.NoButton)
         self._box = view_box
-        self.resolution_um = 0.0
+        self._resolution_um = (0.0, 0.0)
+        self._steepness = 0.0
         view_box.sigRangeChanged.connect(self._follow)
         view_box.sigResized.connect(self._follow)
+
+    def set_resolution(self, resolution_um: tuple[float, float]) -> None:
+        """Lateral and axial optical resolution."""
+        self._resolution_um = resolution_um
+        self.update()
+
+    def set_direction(self, across: tuple[float, float, float]) -> None:
+        """Direction of the view's columns in the volume: the resolution along it is what counts."""
+        self._steepness = abs(across[2])
+        self.update()
+
+    @property
+    def resolution_um(self) -> float:
+        """Optical resolution along the bar."""
+        lateral, axial = self._resolution_um
+        if lateral <= 0 or axial <= 0:
+            return 0.0
+        return 1.0 / math.hypot(math.sqrt(1.0 - min(1.0, self._steepness**2)) / lateral, self._steepness / axial)
 
     def _follow(self) -> None:
         self.prepareGeometryChange()
@@ -69,26 +92,27 @@ class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
     def paint(self, painter: QPainter, _option: QStyleOptionGraphicsItem, _widget: QWidget | None = None) -> None:
         """Draw in screen pixels, with a dark halo so that it can be read on any picture."""
         scale = self.um_per_px()
-        length = self.length_um()
+        shown_um = self.length_um()
         right, bottom = float(self._box.width()) - MARGIN_PX, float(self._box.height()) - MARGIN_PX
-        width = length / scale
+        width = shown_um / scale
         font = QFont(painter.font())
         font.setPointSizeF(9)
         painter.setFont(font)
         bar = QRectF(right - width, bottom - THICKNESS_PX, width, THICKNESS_PX)
         painter.fillRect(bar.adjusted(-1, -1, 1, 1), QColor(0, 0, 0, 150))
-        painter.fillRect(bar, QColor("#f2f4f7"))
-        self._write(painter, length_text(length), bar.center().x(), bar.top() - 6)
+        painter.fillRect(bar, QColor(theme.TEXT))
+        self._write(painter, length_text(shown_um), bar.center().x(), bar.top() - 6)
         resolved = self.resolution_um / scale
-        if 24 <= resolved <= 0.6 * self._box.width():
-            left = MARGIN_PX
-            mark = QRectF(left, bottom - 2, resolved, 2)
+        if resolved >= BEYOND_PX:
+            mark = QRectF(MARGIN_PX, bottom - 2, min(resolved, 0.6 * self._box.width()), 2)
             painter.fillRect(mark.adjusted(-1, -1, 1, 1), QColor(0, 0, 0, 150))
-            painter.fillRect(mark, QColor("#ffcf70"))
-            text = f"resolution {length_text(float(f'{self.resolution_um:.2g}'))}"
-            half = QFontMetricsF(font).horizontalAdvance(text) / 2
-            if left + 2 * half + 10 < bar.left():
-                self._write(painter, text, left + max(half, resolved / 2), mark.top() - 6)
+            painter.fillRect(mark, QColor(theme.LIGHT))
+            length = length_text(float(f"{self.resolution_um:.2g}"))
+            for text in (f"beyond the optical resolution ({length})", f"resolution {length}"):
+                half = QFontMetricsF(font).horizontalAdvance(text) / 2
+                if MARGIN_PX + 2 * half + 10 < bar.left() - 24:
+                    self._write(painter, text, MARGIN_PX + half, mark.top() - 6)
+                    break
 
     def _write(self, painter: QPainter, text: str, centre_px: float, baseline_px: float) -> None:
         left = centre_px - QFontMetricsF(painter.font()).horizontalAdvance(text) / 2
@@ -96,5 +120,5 @@ class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
         painter.setPen(QColor(0, 0, 0, 190))
         for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
             painter.drawText(int(left) + dx, int(baseline_px) + dy, text)
-        painter.setPen(QColor("#f2f4f7"))
+        painter.setPen(QColor(theme.TEXT))
         painter.drawText(int(left), int(baseline_px), text)

@@ -1,4 +1,7 @@
-"""The three linked slices: xy large, xz below it and yz beside it on the same axes. Their contrast stands elsewhere."""
+"""The linked slices; what belongs to them (contrast, measuring, certainty) stands in the column of controls.
+
+xy is large, with xz below and yz beside it on the same axes, and the oblique slice in the corner.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,23 @@ import math
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from gui.contrast_panel import ContrastPanel
-from gui.navigator import Navigator
-from gui.planes import XY, XZ, YZ, Plane
+from gui.navigator import OBLIQUE, VIEWS, Navigator
+from gui.slice_tools import SliceTools
 from gui.slice_view import SliceView
-from recon.messages import NO_RUN, RequestSlice
+from recon.messages import NO_RUN, CloseView, RequestSlice
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gui.planes import Plane
     from recon.messages import FieldReady, IndexPart, Picture
 
 KEY_ZOOM = 1.25
+PLACES = {"xy": (0, 0), "yz": (0, 1), "xz": (1, 0), OBLIQUE: (1, 1)}
 HOW_TO_START = (
     "Connect the instrument and start an acquisition: the volume forms here while the frames come in.\n"
     "Or open a capture (Ctrl+O) or a field (Ctrl+Shift+O)."
@@ -41,26 +46,40 @@ class SlicesPanel(QWidget):
         self.setObjectName("slices")
         self.setAccessibleName("Slices through the volume")
         self.navigator = Navigator(self)
-        self.contrast = ContrastPanel()
-        self.views = {axes.name: SliceView(axes, self.navigator) for axes in (XY, XZ, YZ)}
+        self.views = {name: SliceView(name, self.navigator) for name in VIEWS}
+        self.tools = SliceTools(self.views, self.navigator)
+        self.contrast = self.tools.contrast
         self._medium_index = math.nan
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(4)
-        self._grid.addWidget(self.views["xy"], 0, 0)
-        self._grid.addWidget(self.views["yz"], 0, 1)
-        self._grid.addWidget(self.views["xz"], 1, 0)
-        self._share_space(0.5)
+        self._lay_out()
         self.hint = self._empty_hint()
         self._pristine = True
         for view in self.views.values():
             view.picture_wanted.connect(self._forward)
+            view.unwanted.connect(lambda name: self.picture_wanted.emit(CloseView(NO_RUN, name)))
             view.hovered.connect(self._tell)
             view.whole_changed.connect(self._take_histogram)
+            view.enlarged.connect(lambda view=view: self.enlarge(view.name))
+        for part in self.tools.asking:
+            part.picture_wanted.connect(self.picture_wanted)
         self.contrast.changed.connect(self._recolour)
-        self.contrast.part_changed.connect(self._ask_again)
+        self.contrast.part_changed.connect(self._show_part)
+        self.tools.certainty.tint_changed.connect(self._tint)
         self.navigator.moved.connect(self._mark_touched)
+        for moved in (self.navigator.cursor_moved, self.navigator.plane_turned):
+            moved.connect(self._follow_slices)
+        for key, mark in (("L", self.tools.profile.mark), ("R", self.tools.region.mark)):
+            shortcut = QShortcut(QKeySequence(key), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(mark.put_in_the_middle)
         self._recolour()
+
+    def _lay_out(self) -> None:
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(4)
+        for name, place in PLACES.items():
+            self._grid.addWidget(self.views[name], *place)
+        self._share_space(0.5)
 
     def _empty_hint(self) -> QWidget:
         """Say what to do while there is nothing to see."""
@@ -105,7 +124,7 @@ class SlicesPanel(QWidget):
         self.hint.hide()
         self._medium_index = ready.medium_index
         for view in self.views.values():
-            view.scale_bar.resolution_um = ready.resolution_um[1 if view.axes.column == 2 else 0]
+            view.marks.scale_bar.set_resolution(ready.resolution_um)
         self.contrast.start_with(ready.dn_range)
         if self.navigator.set_box(ready.bounds_um):
             extent = ready.bounds_um[1] - ready.bounds_um[0]
@@ -114,11 +133,17 @@ class SlicesPanel(QWidget):
             self.reset_view()
         for view in self.views.values():
             view.start()
+        self.tools.point.show_field(ready.medium_index)
+        self.tools.profile.show_field(ready.medium_index)
+        self.tools.region.show_field(ready)
+        self.tools.certainty.show_field(ready)
 
     def clear(self, expecting: str = "") -> None:
         """Forget the field, as after a run was discarded; `expecting` says what the next one waits for."""
         for view in self.views.values():
             view.stop()
+        for part in self.tools.asking:
+            part.clear()
         self._hint_title.setText("The volume is on its way" if expecting else "No volume yet")
         self._hint_text.setText(expecting or HOW_TO_START)
         self.hint.show()
@@ -129,10 +154,14 @@ class SlicesPanel(QWidget):
         view = self.views.get(answer.view.split(" ", maxsplit=1)[0])
         if view is not None:
             view.show_picture(answer, picture)
+        for part in self.tools.asking:
+            part.show_picture(answer, picture)
 
     def refresh(self) -> None:
         """Ask for all pictures again: the field has reached its final state."""
         self._ask_again()
+        for part in self.tools.asking:
+            part.refresh()
 
     def _ask_again(self) -> None:
         for view in self.views.values():
@@ -140,7 +169,7 @@ class SlicesPanel(QWidget):
                 view.start()
 
     def _forward(self, view: str, request: int, plane: Plane) -> None:
-        part = cast("IndexPart", self.contrast.shown_part)
+        part = "sigma" if view.endswith(" sigma") else cast("IndexPart", self.contrast.shown_part)
         self.picture_wanted.emit(
             RequestSlice(NO_RUN, view, request, plane.origin_um, plane.u_um, plane.v_um, plane.shape, part)
         )
@@ -154,7 +183,7 @@ class SlicesPanel(QWidget):
 
     def reset_view(self) -> None:
         """Show the whole box."""
-        self.navigator.fit({name: view.size_px() for name, view in self.views.items()})
+        self.navigator.fit({name: view.size_px() for name, view in self.views.items() if not view.isHidden()})
         self._pristine = True
 
     def zoom(self, steps: int) -> None:
@@ -166,20 +195,49 @@ class SlicesPanel(QWidget):
         cursor, centre = self.navigator.cursor_um, self.navigator.centre_um
         self.navigator.pan({axis: cursor[axis] - centre[axis] for axis in range(3)})
 
+    def enlarge(self, name: str) -> None:
+        """Give all the room to one view; once more: to all of them again."""
+        alone = any(view.isHidden() for view in self.views.values())
+        for other, view in self.views.items():
+            view.setHidden(not alone and other != name)
+        row, column = PLACES[name]
+        if not alone:
+            self._grid.setRowStretch(1 - row, 0)
+            self._grid.setColumnStretch(1 - column, 0)
+        else:
+            extent = self.navigator.bounds_um[1] - self.navigator.bounds_um[0]
+            self._share_space(float(extent[2] / max(extent[0], extent[1])))
+        self.views[name].setFocus()
+
     def set_mark(self, which: str, shown: bool) -> None:
-        """Show or hide the ``cross_hair`` or the ``scale_bar``."""
+        """Show or hide the ``cross_hair``, the ``scale_bar`` or the trace of the ``oblique`` plane."""
         for view in self.views.values():
-            view.set_marks(**{which: shown})
+            view.marks.set_wanted(which, shown)
 
     def _mark_touched(self) -> None:
         self._pristine = False
+
+    def _follow_slices(self) -> None:
+        """Lines and outlines cut the slice that their view shows now."""
+        for tool in (self.tools.profile, self.tools.region):
+            if tool.mark.view is not None:
+                tool.refresh()
+
+    def _show_part(self) -> None:
+        self.tools.profile.show_kappa(self.contrast.shown_part == "kappa")
+        self._ask_again()
 
     def _recolour(self) -> None:
         for view in self.views.values():
             view.set_colours(self.contrast.levels, self.contrast.lookup_table)
 
+    def _tint(self) -> None:
+        for view in self.views.values():
+            view.set_tint(self.tools.certainty.tint_levels, self.tools.certainty.tint_table)
+
     def _take_histogram(self) -> None:
-        pictures = [view.whole_picture() for view in self.views.values()]
+        # The oblique slice shows much of what lies beyond the box, and would count the medium there.
+        pictures = [view.whole.picture for view in self.views.values() if view.name != OBLIQUE]
         self.contrast.set_pictures([picture for picture in pictures if picture is not None])
 
     def _tell(self, x: float, y: float, z: float, value: float) -> None:
@@ -189,4 +247,5 @@ class SlicesPanel(QWidget):
         elif self.contrast.shown_part == "dn":
             self.read_out.emit(f"{place}     Δn {value:+.4f}   n {self._medium_index + value:.4f}")
         else:
-            self.read_out.emit(f"{place}     κ {value:+.5f}")
+            sign = "σ" if self.contrast.shown_part == "sigma" else "κ"
+            self.read_out.emit(f"{place}     {sign} {value:+.5f}")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from gui.section import Column
-
-if TYPE_CHECKING:
-    from gui.section import Section
 
 
 class ViewTabs(QTabWidget):
@@ -23,11 +18,11 @@ class ViewTabs(QTabWidget):
         self.setTabBarAutoHide(True)
         self.tabBar().setAccessibleName("Ways to look at the volume")
         self.controls = Column("view_controls")
-        self._controls_of: list[tuple[Section, ...]] = []
+        self._controls_of: list[tuple[QWidget, ...]] = []
         self.currentChanged.connect(self._show_controls)
 
-    def add(self, title: str, panel: QWidget, *controls: Section) -> None:
-        """Add a way to look at the field, and the sections that control it."""
+    def add(self, title: str, panel: QWidget, *controls: QWidget) -> None:
+        """Add a way to look at the field, and what controls it."""
         for section in controls:
             section.setParent(self.controls)
             section.hide()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from recon.field import no_pulse
+from recon.figures import Figures
 from recon.resolution import half_volumes, resolution_of, transfer_coverage
 from recon.uncertainty import LEVEL_STEP, Uncertainty, uncertainty_of
 
@@ -27,30 +28,6 @@ GROUP = "assessment"
 
 LARGEST_SIDE = 256
 """Pixels: of larger images the middle tells the resolution."""
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Resolution and coverage in numbers.
-
-    Attributes
-    ----------
-    lateral_um, axial_um
-        Periods down to which two halves of the LEDs agree, solved in closed form; NaN where they agree on nothing.
-    lateral_at_limit, axial_at_limit
-        Whether they agree up to the highest frequency that sampling or light allow, whose period is then given.
-    missing_share
-        Share of the frequencies within the ball of the lateral cutoff that no LED shows.
-    filled_share
-        Share of those that bright-field LEDs could show, that these do show.
-    """
-
-    lateral_um: float
-    axial_um: float
-    lateral_at_limit: bool
-    axial_at_limit: bool
-    missing_share: float
-    filled_share: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -270,22 +270,32 @@ class NeuralField(nn.Module):
         Tensor
             dn and kappa, (2, N) float32.
         """
+        tables = [grid.flatten(1).t().contiguous() for grid in self.grids]  # the channels of a cell side by side
+        if len(points_um) == 0:
+            return points_um.new_zeros(2, 0, dtype=torch.float32)
+        batches = torch.split(points_um, POINTS_PER_BATCH[points_um.device.type])
+        return torch.cat([self._evaluate(self._features_at(points, tables)) for points in batches], dim=1)
+
+    def _features_at(self, points_um: Tensor, tables: Sequence[Tensor]) -> Tensor:
+        """Read the 27 cells about each point on each grid, (N, 3) -> (C, N)."""
         parts = []
-        for grid, cells in zip(self.grids, self.config.levels_zyx, strict=True):
+        for table, cells in zip(tables, self.config.levels_zyx, strict=True):
             (ix, wx), (iy, wy), (iz, wz) = (
-                spline_weights(self._cell_positions(points_um[:, axis], axis, cells[2 - axis]), cells[2 - axis])
-                for axis in range(3)
+                # Points along the last axis: the products below are three times as fast as along the first.
+                (indices.t().contiguous(), weights.t().contiguous())
+                for indices, weights in (
+                    spline_weights(self._cell_positions(points_um[:, axis], axis, cells[2 - axis]), cells[2 - axis])
+                    for axis in range(3)
+                )
             )
-            flat = grid.flatten(1)
-            total = flat.new_zeros(flat.shape[0], len(points_um))
-            for k in range(3):
-                for j in range(3):
-                    row = (iz[:, k] * cells[1] + iy[:, j]) * cells[2]
-                    weight = wz[:, k] * wy[:, j]
-                    for i in range(3):
-                        total = total + flat[:, row + ix[:, i]] * (weight * wx[:, i])
-            parts.append(total)
-        return self._evaluate(torch.cat(parts))
+            rows = (iz[:, None] * cells[1] + iy).flatten(0, 1) * cells[2]
+            places = (rows[:, None] + ix).flatten(0, 1)
+            weights = ((wz[:, None] * wy).flatten(0, 1)[:, None] * wx).flatten(0, 1).to(table.dtype)
+            found = nn.functional.embedding_bag(
+                places.t().contiguous(), table, per_sample_weights=weights.t().contiguous(), mode="sum"
+            )
+            parts.append(found.t())
+        return torch.cat(parts)
 
 
 class InBatches(torch.autograd.Function):

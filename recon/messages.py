@@ -6,7 +6,8 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
 
     window  ->  process     StartLive AddFrame* FramesDone | StartStored | OpenField      begin a run
                             FinishNow Cancel SaveField                                    steer it
-                            RequestSlice RequestVolume CloseView SetViewBudget            look at it
+                            RequestSlice RequestVolume RequestLine RequestRegion          look at it
+                            RequestCoverage RequestFigures CloseView SetViewBudget
                             Shutdown
     process ->  window      Ready Heartbeat                                               the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from recon.scene import Quality, Scene
 
 ModelName = Literal["auto", "born", "beam", "ssnp"]
-IndexPart = Literal["dn", "kappa"]
+IndexPart = Literal["dn", "kappa", "sigma"]
+"""``sigma`` is the standard deviation of dn: NaN outside the box and where it is not known, as while fitting."""
 
 NO_RUN = 0
 """Stands in a request until it is known whose run it belongs to; runs are numbered from 1."""
@@ -186,7 +188,65 @@ class RequestVolume:
     quality: Quality = "rest"
 
 
-PictureRequest = RequestSlice | RequestVolume
+@dataclass(frozen=True)
+class RequestLine:
+    """Values at `count` points of a straight line, both ends included: float32 (3, count): dn, kappa, sigma.
+
+    A single point is the line's start. Sigma is the standard deviation of dn, see `IndexPart`.
+    """
+
+    run: int
+    view: str
+    request: int
+    start_um: tuple[float, float, float]
+    end_um: tuple[float, float, float]
+    count: int
+
+
+@dataclass(frozen=True)
+class RequestRegion:
+    """What a region holds: the vector of a `recon.figures.RegionFigures`.
+
+    `outline_um` holds the corners of a polygon on the plane through `origin_um`, along its unit vectors `across` and
+    `down`. It is drawn through the box along the plane's normal; without corners the region is the whole box. Its
+    volume is where dn is above `above_dn`.
+    """
+
+    run: int
+    view: str
+    request: int
+    origin_um: tuple[float, float, float]
+    across: tuple[float, float, float]
+    down: tuple[float, float, float]
+    outline_um: tuple[tuple[float, float], ...]
+    above_dn: float
+
+
+@dataclass(frozen=True)
+class RequestCoverage:
+    """How strongly the LEDs show the sample's frequencies, 0 where none does: float32 (rows, columns).
+
+    A section of the frequency domain through the axis of the light, at `azimuth_deg` from x to y. Columns go from the
+    negative to the positive lateral cutoff, rows (axial frequencies, negative above) at the same scale.
+    """
+
+    run: int
+    view: str
+    request: int
+    azimuth_deg: float
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class RequestFigures:
+    """Resolution and coverage in numbers: the vector of a `recon.figures.Figures`, empty while they are not known."""
+
+    run: int
+    view: str
+    request: int
+
+
+PictureRequest = RequestSlice | RequestVolume | RequestLine | RequestRegion | RequestCoverage | RequestFigures
 
 
 @dataclass(frozen=True)
@@ -195,7 +255,6 @@ class CloseView:
 
     run: int
     view: str
-
 
 
 @dataclass(frozen=True)

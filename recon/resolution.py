@@ -284,6 +284,28 @@ class Coverage:
         rows = [np.bincount(ring, plane.ravel())[: middle + 1] / count for plane in self.strength_zyx]
         return np.stack(rows)
 
+    def section_at(self, azimuth_rad: float, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Strength in one plane through the fz axis, (rows, columns), at the same scale along both.
+
+        Columns go from the negative to the positive end of the transverse frequencies, `azimuth_rad` from x to y; rows
+        are axial frequencies.
+        """
+        rows, columns = shape
+        end = float(self.fr_per_um[-1])
+        along = end * ((np.arange(columns) + 0.5) / columns * 2.0 - 1.0)
+        axial = end * ((np.arange(rows) + 0.5) * 2.0 - rows) / columns
+        step, step_z = self.fr_per_um[1], self.fz_per_um[1] - self.fz_per_um[0]
+        middle_z, middle, _ = (count // 2 for count in self.strength_zyx.shape)
+        places = [
+            np.round(along * share / step).astype(np.int64) + middle
+            for share in (math.sin(azimuth_rad), math.cos(azimuth_rad))
+        ]
+        layers = np.round(axial / step_z).astype(np.int64)
+        known = np.abs(layers) <= middle_z
+        section = np.zeros(shape, np.float32)
+        section[known] = self.strength_zyx[layers[known, None] + middle_z, places[0], places[1]]
+        return section
+
 
 def transfer_coverage(led_na_l2: ArrayLike, optics: Optics, grid: VolumeGrid) -> Coverage:
     """Map the frequencies that bright-field LEDs show, by the Born model; LEDs outside the aperture add nothing.

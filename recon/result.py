@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from acquisition.capture import Optics
     from recon.assessment import Assessment
     from recon.field import NeuralField
+    from recon.figures import Figures
     from recon.grid import VolumeGrid
 
 
@@ -121,6 +122,15 @@ class Box(ABC):
         return torch.from_numpy(np.ascontiguousarray(self.on_axes(axes_um).real))
 
     @abstractmethod
+    def sigma_at_points(self, points_um: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Standard deviation of dn, (N,), at points inside the box, (N, 3); NaN where it is not known."""
+
+    @property
+    @abstractmethod
+    def figures(self) -> Figures | None:
+        """Resolution and coverage in numbers; None where they are not known, as before the end of a fit."""
+
+    @abstractmethod
     def intensity(self, na: ArrayLike) -> NDArray[np.float32]:
         """Predict the image that an LED would give, also one that was never lit.
 
@@ -158,16 +168,28 @@ class Box(ABC):
         ValueError
             The last axis is not of length 3.
         """
+        flat, inside, shape = self._inside(points)
+        index = np.full(len(flat), self.medium_index, np.complex64)
+        if inside.any():
+            index[inside] += self.at_points(flat[inside])
+        return index.reshape(shape)
+
+    def uncertainty(self, points: ArrayLike) -> NDArray[np.float32]:
+        """Standard deviation of dn at any points, as `refractive_index`: float32; NaN outside and where not known."""
+        flat, inside, shape = self._inside(points)
+        sigma = np.full(len(flat), np.nan, np.float32)
+        if inside.any():
+            sigma[inside] = self.sigma_at_points(flat[inside])
+        return sigma.reshape(shape)
+
+    def _inside(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_], tuple[int, ...]]:
+        """(..., 3) points -> (N, 3) points, (N,) whether they lie in the box, and the shape (...)."""
         points = np.asarray(points, np.float64)
         if points.ndim == 0 or points.shape[-1] != 3:
             raise ValueError(f"points have shape {points.shape}; the last axis must be x, y, z")
         flat = points.reshape(-1, 3)
-        index = np.full(len(flat), self.medium_index, np.complex64)
         lower, upper = self.bounds
-        inside = np.all((flat >= lower) & (flat <= upper), axis=1)
-        if inside.any():
-            index[inside] += self.at_points(flat[inside])
-        return index.reshape(points.shape[:-1])
+        return flat, np.all((flat >= lower) & (flat <= upper), axis=1), points.shape[:-1]
 
     def _filled(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
         """(X,), (Y,), (Z,) coordinates -> dn + i kappa, (Z, Y, X), zero outside the box."""
@@ -229,8 +251,18 @@ class Box(ABC):
             flat = np.moveaxis(volume, [2 - axis_v[0], 2 - axis_u[0]], [0, 1])[..., 0]
             upright: NDArray[np.complex64] = np.ascontiguousarray(flat) + np.complex64(self.medium_index)
             return upright
-        points = start + along_v[:, None, None] * edges[1] + along_u[None, :, None] * edges[0]
-        return self.refractive_index(points)
+        return self.refractive_index(plane_points(origin, u, v, shape))
+
+
+def plane_points(origin: ArrayLike, u: ArrayLike, v: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Points of a plane as `Box.slice` samples it, (rows, columns, 3)."""
+    along_u, along_v = (np.arange(shape[1]) + 0.5) / shape[1], (np.arange(shape[0]) + 0.5) / shape[0]
+    points: NDArray[np.float64] = (
+        np.asarray(origin, np.float64)
+        + along_v[:, None, None] * np.asarray(v, np.float64)
+        + along_u[None, :, None] * np.asarray(u, np.float64)
+    )
+    return points
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +327,21 @@ class Field(Box):
 
     def _on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> Tensor:
         return self.network.on_axes(*(torch.as_tensor(axis, device=self.device) for axis in axes_um))
+
+    @torch.no_grad()
+    def sigma_at_points(self, points_um: NDArray[np.float64]) -> NDArray[np.float32]:
+        """See `Box.sigma_at_points`."""
+        if self.assessment is None:
+            return np.full(len(points_um), np.nan, np.float32)
+        uncertainty = self.assessment.uncertainty
+        on_its_device = torch.as_tensor(points_um, device=uncertainty.levels_zyx.device)
+        sigma: NDArray[np.float32] = uncertainty.at_points(on_its_device).cpu().numpy()
+        return sigma
+
+    @property
+    def figures(self) -> Figures | None:
+        """See `Box.figures`."""
+        return None if self.assessment is None else self.assessment.figures
 
     @torch.no_grad()
     def intensity(self, na: ArrayLike) -> NDArray[np.float32]:

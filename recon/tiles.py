@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recon.figures import Figures
 from recon.grid import VolumeGrid
 from recon.result import Box
 
@@ -226,6 +227,29 @@ class TiledField(Box):
             )
             index[:, in_y[:, None], in_x] += weight_yx.astype(np.float32) * found
         return index
+
+    def sigma_at_points(self, points_um: NDArray[np.float64]) -> NDArray[np.float32]:
+        """See `Box.sigma_at_points`; where tiles overlap, their errors are taken to be alike."""
+        weights_x, weights_y = self._weights(points_um[:, 0], points_um[:, 1])
+        sigma = np.zeros(len(points_um), np.float32)
+        for number, tile in enumerate(self.tiles):
+            row, column = self.tiling.place(number)
+            weight = (weights_y[row] * weights_x[column]).astype(np.float32)
+            inside = weight > 0
+            if tile is None:
+                sigma[inside] = np.nan
+            elif inside.any():
+                sigma[inside] += weight[inside] * tile.sigma_at_points(self._in_tile(number, tile, points_um[inside]))
+        return sigma
+
+    @property
+    def figures(self) -> Figures | None:
+        """See `Box.figures`: the means over the tiles; at the limit where all are."""
+        known = [tile.figures for tile in self.tiles if tile is not None and tile.figures is not None]
+        if not known:
+            return None
+        mean = np.array([figures.vector() for figures in known]).mean(axis=0)
+        return Figures.of_vector(np.where([0, 0, 1, 1, 0, 0], mean == 1.0, mean).astype(np.float32))
 
     def _weights(
         self, x_um: NDArray[np.float64], y_um: NDArray[np.float64]

@@ -219,7 +219,7 @@ class Worker:
                 shared.discard(image)
             case _ if command.run != self.run:
                 log.info("%s of run %d dropped, run is %d", type(command).__name__, command.run, self.run)
-            case messages.RequestSlice() | messages.RequestVolume():
+            case _ if isinstance(command, messages.PictureRequest):
                 known = self.views.get(command.view)
                 if known is None or command.request >= known.request.request:
                     self.views[command.view] = _View(command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon import messages
+from recon.figures import Figures, RegionFigures
 from recon.shared import share
 
 if TYPE_CHECKING:
@@ -28,6 +29,28 @@ def dn_at(x: NDArray[Any], y: NDArray[Any], z: NDArray[Any]) -> NDArray[np.float
     return np.where(inside, cell + nucleus + other + fine, 0).astype(np.float32)
 
 
+SIGMA = 0.001
+FIGURES = Figures(0.5, 3.0, False, True, 0.9, 0.8)
+REGION = RegionFigures(20.0, 0.01, 0.002, 0.0, 0.02, 0.001, 100.0, 0.009, 0.9, 0.09)
+
+
+def answer_to(request: messages.PictureRequest) -> NDArray[np.float32]:
+    """What the reconstruction process would answer, with the same uncertainty everywhere."""
+    match request:
+        case messages.RequestSlice():
+            values = picture(request)
+            return np.full_like(values, SIGMA) if request.part == "sigma" else values
+        case messages.RequestLine():
+            dn = dn_at(*np.linspace(request.start_um, request.end_um, request.count).T)
+            return np.stack([dn, 0 * dn, np.full_like(dn, SIGMA)])
+        case messages.RequestRegion():
+            return REGION.vector()
+        case messages.RequestCoverage():
+            return np.ones(request.shape, np.float32)
+        case messages.RequestFigures():
+            return FIGURES.vector()
+
+
 def picture(request: messages.RequestSlice) -> NDArray[np.float32]:
     """Evaluate the plane of a request at its pixel centres."""
     rows, columns = request.shape
@@ -47,6 +70,8 @@ class FakeProcess:
         self.hold = False
         self.calls: list[tuple[Any, ...]] = []
         self.requests: list[messages.RequestSlice] = []
+        self.measured: list[messages.PictureRequest] = []
+        self.forgotten: list[str] = []
         self.runs = 0
 
     def start(self) -> None:
@@ -88,14 +113,20 @@ class FakeProcess:
         self.calls.append(("save", path, run))
 
     def send(self, command: messages.Command) -> None:
-        assert isinstance(command, messages.RequestSlice)
-        self.requests.append(command)
+        if isinstance(command, messages.CloseView):
+            self.forgotten.append(command.view)
+            return
+        assert isinstance(command, messages.PictureRequest)
+        if isinstance(command, messages.RequestSlice):
+            self.requests.append(command)
+        else:
+            self.measured.append(command)
         if not self.hold:
             self.answer(command)
 
-    def answer(self, asked: messages.RequestSlice, scale: float = 1.0) -> None:
+    def answer(self, asked: messages.PictureRequest, scale: float = 1.0) -> None:
         """Send the picture a request asked for."""
-        shared = share(scale * picture(asked))
+        shared = share(scale * answer_to(asked))
         self.tell(
             messages.Picture(asked, shared, step=1)
         )

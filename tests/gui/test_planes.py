@@ -5,15 +5,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gui.planes import MOST_POINTS, XY, XZ, YZ, plane_of_answer, visible_plane, whole_plane
-from recon.messages import RequestSlice
+from gui.planes import (
+    MOST_POINTS,
+    XY,
+    XZ,
+    YZ,
+    as_point,
+    oblique_frame,
+    section,
+    turned,
+    visible_plane,
+    whole_plane,
+)
 
 BOUNDS_UM = np.array([[-40.0, -30.0, -15.0], [40.0, 30.0, 15.0]])
 
 
 @pytest.mark.parametrize("axes", [XY, XZ, YZ], ids=lambda axes: axes.name)
 def test_inside_the_box_the_plane_is_the_visible_rectangle(axes) -> None:
-    plane = visible_plane(axes, (3.0, -2.0, 1.0), 0.5, 0.01, (640, 480), BOUNDS_UM)
+    plane = visible_plane(axes.frame(0.5), (3.0, -2.0, 1.0), 0.01, (640, 480), BOUNDS_UM)
     assert plane is not None
     assert plane.shape == (480, 640)
     assert plane.width_um == pytest.approx(6.4)
@@ -30,7 +40,7 @@ def test_inside_the_box_the_plane_is_the_visible_rectangle(axes) -> None:
     size=st.tuples(st.integers(1, 900), st.integers(1, 900)),
 )
 def test_cut_at_the_box_along_pixel_edges(centre, um_per_px, size) -> None:
-    plane = visible_plane(XY, centre, 0.0, um_per_px, size, BOUNDS_UM)
+    plane = visible_plane(XY.frame(0.0), centre, um_per_px, size, BOUNDS_UM)
     if plane is None:
         return
     rows, columns = plane.shape
@@ -47,18 +57,18 @@ def test_cut_at_the_box_along_pixel_edges(centre, um_per_px, size) -> None:
 
 
 def test_out_of_sight_is_none() -> None:
-    assert visible_plane(XY, (500.0, 0.0, 0.0), 0.0, 0.1, (100, 100), BOUNDS_UM) is None
+    assert visible_plane(XY.frame(0.0), (500.0, 0.0, 0.0), 0.1, (100, 100), BOUNDS_UM) is None
 
 
 def test_huge_views_are_limited() -> None:
-    plane = visible_plane(XY, (0.0, 0.0, 0.0), 0.0, 0.01, (3840, 2160), BOUNDS_UM)
+    plane = visible_plane(XY.frame(0.0), (0.0, 0.0, 0.0), 0.01, (3840, 2160), BOUNDS_UM)
     assert plane is not None
     assert np.prod(plane.shape) <= MOST_POINTS
     assert plane.width_um == pytest.approx(38.4)
 
 
 def test_coarser_keeps_the_rectangle() -> None:
-    plane = visible_plane(YZ, (0.0, 0.0, 0.0), 1.0, 0.01, (101, 99), BOUNDS_UM)
+    plane = visible_plane(YZ.frame(1.0), (0.0, 0.0, 0.0), 0.01, (101, 99), BOUNDS_UM)
     assert plane is not None
     coarse = plane.coarser(4)
     assert coarse.shape == (25, 26)
@@ -66,8 +76,36 @@ def test_coarser_keeps_the_rectangle() -> None:
 
 
 @pytest.mark.parametrize("axes", [XY, XZ, YZ], ids=lambda axes: axes.name)
-def test_answers_are_placed_where_they_were_asked(axes) -> None:
-    plane = whole_plane(axes, 2.0, BOUNDS_UM, 128)
+def test_the_whole_of_an_upright_slice_is_a_face_of_the_box(axes) -> None:
+    plane = whole_plane(axes.frame(2.0), BOUNDS_UM, 128)
+    assert plane is not None
     assert max(plane.shape) == 128
-    asked = RequestSlice(1, axes.name, 1, plane.origin_um, plane.u_um, plane.v_um, plane.shape)
-    assert plane_of_answer(axes, asked) == plane
+    corner = BOUNDS_UM[0].copy()
+    corner[axes.normal] = 2.0
+    np.testing.assert_allclose(plane.origin_um, corner)
+    extent = np.ptp(BOUNDS_UM, axis=0)
+    np.testing.assert_allclose(np.add(plane.u_um, plane.v_um), np.where(np.arange(3) == axes.normal, 0.0, extent))
+
+
+@given(
+    turns=st.lists(st.tuples(st.integers(0, 2), st.floats(-3.0, 3.0)), min_size=1, max_size=40),
+    share=st.tuples(*[st.floats(0.05, 0.95)] * 3),
+)
+def test_an_oblique_plane_cuts_the_box_in_a_polygon_on_its_faces(turns, share) -> None:
+    directions = np.eye(3)
+    for about, angle in turns:
+        directions = turned(directions, about, angle)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(directions) == pytest.approx(1.0)
+    through = as_point(BOUNDS_UM[0] + share * np.ptp(BOUNDS_UM, axis=0))
+    frame = oblique_frame(directions, through, (0.0, 0.0, 0.0))
+    np.testing.assert_allclose(frame.point(*frame.coordinates(through)), through, atol=1e-9)
+    corners = section(frame, BOUNDS_UM)
+    assert len(corners) >= 3
+    for a_um, b_um in corners.tolist():
+        point = np.array(frame.point(a_um, b_um))
+        assert np.abs(np.abs(point) - BOUNDS_UM[1]).min() < 1e-6, "on a face"
+        assert (point >= BOUNDS_UM[0] - 1e-6).all() and (point <= BOUNDS_UM[1] + 1e-6).all()
+    # the origin stays while the plane goes through other points of its own
+    other = oblique_frame(directions, frame.point(3.0, -2.0), (0.0, 0.0, 0.0))
+    np.testing.assert_allclose(other.origin_um, frame.origin_um, atol=1e-9)

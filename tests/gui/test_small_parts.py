@@ -81,7 +81,7 @@ def test_capture_names_can_be_files() -> None:
 def test_one_in_flight_one_waiting_latest_wins() -> None:
     sent: list[tuple[int, Plane]] = []
     channel = PictureChannel("xy", lambda _name, number, plane: sent.append((number, plane)))
-    planes = [Plane(XY, 0.0, float(i), 0.0, 1.0, 1.0, (4, 4)) for i in range(5)]
+    planes = [Plane(XY.frame(0.0), float(i), 0.0, 1.0, 1.0, (4, 4)) for i in range(5)]
     for plane in planes:
         channel.ask(plane)
     assert [plane for _, plane in sent] == [planes[0]]

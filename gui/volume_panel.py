@@ -188,9 +188,8 @@ class VolumePanel(QWidget):
         if not np.allclose(ready.bounds_um, self.cuts.bounds_um):
             self.cuts.set_box(ready.bounds_um)
         self._layer_um = float(np.min(ready.bounds_um[1] - ready.bounds_um[0])) / LAYERS
-        self.view.start(ready.bounds_um)
-        self._dn_levels = self._dn_levels if self._dn_levels != (0.0, 0.02) else ready.dn_range
         self._follow_levels()
+        self.view.start(ready.bounds_um)
 
     def clear(self, expecting: str = "") -> None:
         """Forget the field, as after a run was discarded; `expecting` says what the next one waits for."""

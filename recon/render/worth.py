@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COARSER = 8
 """Rays of the lattice for each one that is looked at."""
 BAND = 16
-"""Of these, how many rows form a band."""
+"""Of these, how many rows form a band, where there may be something in some and nothing in others."""
 SHARE = 0.7
 """The copy may miss a peak between its nodes: what reaches this share of what is sought may be it."""
 
@@ -62,9 +62,9 @@ class Worth:
             worth = worth & (self._highest.read(self._few, slices_um, self._all).amax(dim=0) >= self._least_dn)
         worth = max_pool2d(worth.to(torch.float32)[None], 3, 1, 1)[0] > 0.0
         rows, columns = passing
-        step = BAND * COARSER
+        step = COARSER * (BAND if self._least_dn is not None else len(worth))
         for start in range(rows.start // step * step, rows.stop, step):
-            own = worth[start // COARSER : start // COARSER + BAND + 1].any(dim=0)
+            own = worth[start // COARSER : (start + step) // COARSER + 1].any(dim=0)
             band = slice(max(start, rows.start), min(start + step, rows.stop))
             if pending is not None:
                 alive = pending[band].any(dim=0)

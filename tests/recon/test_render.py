@@ -73,7 +73,7 @@ def test_largest_and_smallest_value(quality):
     r = distance_um(asked.camera, (1, 1, 2))
     assert np.allclose(largest[r < 0.8], 0.035, atol=2e-3)
     smallest = render(box, replace(asked, mode="minip", crop_um=((-2, -2, -2), (2, 2, 2))), SHAPE, quality)
-    assert np.isclose(smallest.max(), 0.02, atol=1e-4)
+    assert np.allclose(smallest[distance_um(asked.camera) < 0.8], 0.02, atol=1e-4)
     assert smallest[distance_um(asked.camera) > 4.0].max() == 0  # beside the part that is shown
 
 
@@ -105,9 +105,9 @@ def test_opacity_is_that_of_the_way_whatever_the_steps(monkeypatch):
     monkeypatch.setattr(preview, "LEAST_SLICES", 300)
     many = render(box, asked, SHAPE)[..., 3] / 255.0
     assert np.abs(few - many).max() < 0.02
-    # A layer of 1 um takes a tenth of the light.
+    # A layer of 1 um takes a tenth of the light; at the soft edge, 0.2 um on each side, there is less.
     through_middle = few[distance_um(asked.camera) < 0.5].mean()
-    assert np.isclose(through_middle, 1 - 0.9 ** (2 * RADIUS_UM), atol=0.02)
+    assert np.isclose(through_middle, 1 - 0.9 ** (2 * (RADIUS_UM - 0.2)), atol=0.015)
 
 
 @pytest.mark.parametrize("mode", ["phase", "surface", "composite"])

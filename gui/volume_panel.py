@@ -45,7 +45,7 @@ EXPLAINED: dict[VolumeMode, str] = {
     "minip": "The smallest Δn on the way through the sample: crop the box so that it lies within cells.",
     "phase": "What a phase microscope would see from here, in radians.",
 }
-FIRST_CURVE = ((0.2, 0.0), (0.45, 0.03), (0.75, 0.12), (1.0, 0.45))
+FIRST_CURVE = ((0.2, 0.0), (0.45, 0.12), (0.75, 0.4), (1.0, 0.8))
 """Opacity curve of a new field: places between its levels, and opacities."""
 LAYERS = 20
 """Opacities are those of this part of the box's shortest side."""
@@ -118,6 +118,7 @@ class VolumePanel(QWidget):
         self.surface_value = hint()
         self.explained = hint()
         self.pages = QStackedWidget()
+        self.pages.setMinimumHeight(176)
         for page in ((self.curve, self.new_curve), (self.surface_value, self.surface), (self.explained,)):
             holder = QWidget()
             inner = QVBoxLayout(holder)
@@ -187,9 +188,8 @@ class VolumePanel(QWidget):
         if not np.allclose(ready.bounds_um, self.cuts.bounds_um):
             self.cuts.set_box(ready.bounds_um)
         self._layer_um = float(np.min(ready.bounds_um[1] - ready.bounds_um[0])) / LAYERS
-        self.view.start(ready.bounds_um)
-        self._dn_levels = self._dn_levels if self._dn_levels != (0.0, 0.02) else ready.dn_range
         self._follow_levels()
+        self.view.start(ready.bounds_um)
 
     def clear(self, expecting: str = "") -> None:
         """Forget the field, as after a run was discarded; `expecting` says what the next one waits for."""

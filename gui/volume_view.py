@@ -1,8 +1,8 @@
 """The volume from any side: a picture that follows the hand, sharp when it rests, with box, axes and scale bar.
 
 While the hand moves a small picture of a coarse copy of the field is asked for; 120 ms after it rests one of the field
-itself, first at half the resolution. A picture is put where its camera saw it, so a late one is never misplaced when
-zooming and panning.
+itself, at first coarse, then twice and four times as fine. A picture is put where its camera saw it, so a late one is
+never misplaced when zooming and panning.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ MOVING_PX = 256
 """Longest side of a picture while the hand moves."""
 MOST_POINTS = 700_000
 """A larger view is painted coarser than its pixels at rest, too."""
+FIRST_SHARPER = 0.25
+"""Share of the screen's resolution in the first picture at rest; each next one has twice as much."""
 KEY_ANGLE = math.radians(5)
 KEY_ZOOM = 1.25
 WHEEL_ZOOM = 1.2
@@ -95,6 +97,7 @@ class VolumeView(QWidget):
         self._whole_um_per_px = 1.0
         self._pristine = True
         self._asked_rest = False
+        self._scale = 1.0
         self._picture: tuple[RequestVolume, NDArray[np.float32] | NDArray[np.uint8]] | None = None
         self._image = QImage()
         self._press: QPointF | None = None
@@ -139,7 +142,7 @@ class VolumeView(QWidget):
         self._colour()
         self.arrived.emit()
         if self._asked_rest and answer.asked.quality == "rest" and answer.asked.shape != self._shape(1.0):
-            self._ask("rest", 1.0)
+            self._ask("rest", 2.0 * self._scale)
 
     @property
     def values(self) -> NDArray[np.float32] | None:
@@ -149,8 +152,14 @@ class VolumeView(QWidget):
     @property
     def is_sharp(self) -> bool:
         """Whether what is shown is all that the screen can show of the scene."""
-        asked = self._picture[0] if self._picture else None
-        return asked is not None and asked.quality == "rest" and asked == self._request("rest", 1.0, asked.request)
+        if self._picture is None:
+            return False
+        asked = self._picture[0]
+        wanted = replace(self._request("rest", 1.0, asked.request), run=asked.run)
+        if self.scene.mode not in COLOURED_MODES:  # coloured here
+            scene = replace(wanted.scene, levels=asked.scene.levels, colours=asked.scene.colours)
+            wanted = replace(wanted, scene=scene)
+        return asked == wanted
 
     def set_scene(self, scene: Scene, repaint: bool = True) -> None:
         """Show another scene with the camera there is; `repaint`: it takes a new picture, not only other colours."""
@@ -303,7 +312,7 @@ class VolumeView(QWidget):
             return
         if self._asked_rest:  # may take seconds: what is asked now ends it
             self.channel.forget()
-        self._asked_rest = quality == "rest"
+        self._asked_rest, self._scale = quality == "rest", scale
         self.channel.ask(self._request(quality, scale, 0))
 
     def _ask_moving(self) -> None:
@@ -312,7 +321,7 @@ class VolumeView(QWidget):
 
     def ask_sharp(self) -> None:
         """Ask for the picture of a camera that rests."""
-        self._ask("rest", 0.5)
+        self._ask("rest", FIRST_SHARPER)
 
     def _send(self, view: str, number: int, wanted: RequestVolume) -> None:
         self.picture_wanted.emit(replace(wanted, view=view, request=number))

@@ -110,7 +110,7 @@ class Preview:
     box: Box
     dn_zyx: Tensor
     slices_at_once: int = 24
-    _across: dict[int, Tensor] = field(default_factory=dict)
+    across: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def spacing_um(self) -> tuple[float, float, float]:
@@ -126,9 +126,9 @@ class Preview:
 
     def read(self, rays: Rays, s_um: Sequence[float], part: Part) -> Tensor:
         """See `Source.read`."""
-        across = self._across.get(rays.axis)
+        across = self.across.get(rays.axis)
         if across is None:  # slices lie in memory one after the other, whichever way they are passed
-            across = self._across[rays.axis] = self.dn_zyx.movedim(2 - rays.axis, 0).contiguous()
+            across = self.across[rays.axis] = self.dn_zyx.movedim(2 - rays.axis, 0).contiguous()
         planes, shares = self._nodes(rays.axis, np.array([rays.depth_um(place_um) for place_um in s_um]))
         if shares.max() > NEAR_NODE:
             share = torch.as_tensor(shares, device=across.device)[:, None, None]

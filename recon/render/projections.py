@@ -59,8 +59,13 @@ class Slab:
 class Projection(Protocol):
     """Gathers along rays, from the viewer on."""
 
+    @property
+    def least_dn(self) -> float | None:
+        """Where dn is below this there is nothing to gather; None: there is everywhere."""
+        ...
+
     def add(self, slab: Slab) -> None:
-        """Take the next slab; called once for each, in order."""
+        """Take the next slab of some rays; called for each ray in order."""
         ...
 
     def pending(self) -> Tensor | None:
@@ -74,6 +79,8 @@ class Projection(Protocol):
 
 class Extreme:
     """Largest or smallest dn; 0 where a ray meets nothing."""
+
+    least_dn = None
 
     def __init__(self, rays: Rays, largest: bool, device: torch.device) -> None:
         self._largest = largest
@@ -100,6 +107,8 @@ class Extreme:
 
 class Phase:
     """Delay of light that passes straight along the rays, in radians."""
+
+    least_dn = None
 
     def __init__(self, rays: Rays, wavelength_um: float, device: torch.device) -> None:
         self._per_um = 2.0 * math.pi / wavelength_um
@@ -147,6 +156,11 @@ class Composite:
         self._edge = EDGE * (scene.levels[1] - scene.levels[0]) / scene.opacity.layer_um
         self._colour = torch.zeros(3, *rays.shape, device=device)
         self._depth = torch.zeros(rays.shape, device=device)
+
+    @property
+    def least_dn(self) -> float:
+        """See `Projection.least_dn`."""
+        return self._medium.lowest
 
     def add(self, slab: Slab) -> None:
         """See `Projection.add`."""
@@ -208,6 +222,11 @@ class Surface:
         self._colour = torch.zeros(4, *rays.shape, device=self._device)
         self._open = torch.ones(rays.shape, dtype=torch.bool, device=self._device)
         self._plain = torch.tensor(scene.surface_colour, device=self._device) / 255.0
+
+    @property
+    def least_dn(self) -> float:
+        """See `Projection.least_dn`."""
+        return self._scene.surface_dn
 
     def add(self, slab: Slab) -> None:
         """See `Projection.add`."""

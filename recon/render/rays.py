@@ -168,6 +168,18 @@ class Rays:
         right, down, away = (row[k] * along_row + column[k] * along_column + axis[k] * along_axis for k in range(3))
         return right, down, away
 
+    def seen(self, shape: tuple[int, int], every: int, count: tuple[int, int], device: torch.device) -> Tensor:
+        """Whether every so-manieth ray, rows and columns of them, is on a screen of `shape`, with a margin."""
+        per_px = np.linalg.inv(_per_pixel(self))
+        rows, columns = (
+            self.first_um[k] + every * self.spacing_um[k] * np.arange(count[k]) - self.camera.centre_um[axis]
+            for k, axis in enumerate((self.row, self.column))
+        )
+        across, down = (row[0] * rows[:, None] + row[1] * columns[None, :] for row in per_px)
+        margin = [every * np.abs(row) @ np.array(self.spacing_um) for row in per_px]
+        inside = (np.abs(across) <= 0.5 * shape[1] + margin[0]) & (np.abs(down) <= 0.5 * shape[0] + margin[1])
+        return torch.as_tensor(inside, device=device)
+
     def on_screen(self, gathered: Tensor, shape: tuple[int, int]) -> Tensor:
         """Lay what rays have gathered, (C, rows, columns), onto the pixels of the screen."""
         per_px = _per_pixel(self)

@@ -11,6 +11,7 @@ from recon.field import no_pulse
 from recon.render.preview import Itself, Previews
 from recon.render.projections import Slab, make_projection
 from recon.render.rays import lay_rays
+from recon.render.worth import Worth
 from recon.scene import COLOURED_MODES
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from recon.render.preview import Source
+    from recon.render.preview import Preview, Source
     from recon.render.rays import Part, Rays
     from recon.result import Box
     from recon.scene import Quality, Scene
@@ -61,13 +62,14 @@ def render(
     bounds_um = shown_bounds(box, scene)
     if np.any(bounds_um[1] <= bounds_um[0]):
         return _finished(torch.zeros(4 if scene.mode in COLOURED_MODES else 1, *shape))
-    source: Source
+    copy = (previews or Previews()).of(box, state, pulse)
     if quality == "moving":
-        copy = (previews or Previews()).of(box, state, pulse)
-        source, rays = copy, lay_rays(scene.camera, shape, bounds_um, copy.spacing_um)
+        rays = lay_rays(scene.camera, shape, bounds_um, copy.spacing_um)
+        gathered = _gather(copy, rays, scene, None, pulse)
     else:
-        source, rays = Itself(box), lay_rays(scene.camera, shape, bounds_um)
-    return _finished(rays.on_screen(_gather(source, rays, scene, pulse), shape))
+        rays = lay_rays(scene.camera, shape, bounds_um)
+        gathered = _gather(Itself(box), rays, scene, (copy, shape), pulse)
+    return _finished(rays.on_screen(gathered, shape))
 
 
 def shown_bounds(box: Box, scene: Scene) -> NDArray[np.float64]:
@@ -78,47 +80,38 @@ def shown_bounds(box: Box, scene: Scene) -> NDArray[np.float64]:
     return np.stack([np.maximum(box.bounds[0], lower), np.minimum(box.bounds[1], upper)])
 
 
-def _gather(source: Source, rays: Rays, scene: Scene, pulse: Callable[[], None]) -> Tensor:
-    """Follow the rays from slice to slice, the nearest first."""
+def _gather(
+    source: Source,
+    rays: Rays,
+    scene: Scene,
+    looked_up: tuple[Preview, tuple[int, int]] | None,
+    pulse: Callable[[], None],
+) -> Tensor:
+    """Follow the rays from slab to slab; `looked_up`: copy and picture that tell which are worth it."""
     s_um = np.linspace(*rays.span_um, source.slices(rays))
     enter_um, leave_um = rays.inside_um(scene.cut, source.box.device)
     projection = make_projection(scene, source, rays, enter_um)
+    worth = Worth(rays, looked_up[1], looked_up[0], projection.least_dn) if looked_up else None
     low, high = ((float(corner[rays.row]), float(corner[rays.column])) for corner in (rays.lower_um, rays.upper_um))
     for start in range(0, len(s_um) - 1, source.slices_at_once):
-        pulse()
-        slices_um = s_um[start : start + source.slices_at_once + 1]
+        slices_um = s_um[start : start + source.slices_at_once + 1].tolist()
         passing = rays.part_of(low, high, (slices_um[0], slices_um[-1]))
-        part = _around(passing, projection.pending())
-        if _is_none(part):
+        if any(piece.stop <= piece.start for piece in passing):
             continue
-        places_um = torch.as_tensor(slices_um, dtype=torch.float32, device=enter_um.device)
+        places_um = torch.tensor(slices_um, device=enter_um.device)
         ends_um = places_um[:, None, None]
-        way_um = torch.minimum(leave_um[part], ends_um[1:]) - torch.maximum(enter_um[part], ends_um[:-1])
-        dn = source.read(rays, slices_um.tolist(), _wider(part))
-        projection.add(Slab(part, places_um, dn, way_um.clamp_(min=0.0) * rays.path))
+        for part in worth.parts(slices_um, passing, projection.pending()) if worth else (passing,):
+            pulse()
+            way_um = torch.minimum(leave_um[part], ends_um[1:]) - torch.maximum(enter_um[part], ends_um[:-1])
+            dn = source.read(rays, slices_um, _wider(part))
+            projection.add(Slab(part, places_um, dn, way_um.clamp_(min=0.0) * rays.path))
     return projection.gathered()
-
-
-def _around(part: Part, pending: Tensor | None) -> Part:
-    """Rows and columns of a part that hold rays to be followed."""
-    if pending is None or _is_none(part):
-        return part
-    pieces = []
-    for axis, piece in zip((1, 0), part, strict=True):
-        places = torch.nonzero(pending[part].any(dim=axis)).reshape(-1)
-        ends = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
-        pieces.append(slice(piece.start + ends[0], piece.start + ends[1]))
-    return pieces[0], pieces[1]
 
 
 def _wider(part: Part) -> Part:
     """A part with its neighbours."""
     rows, columns = (slice(piece.start - 1, piece.stop + 1) for piece in part)
     return rows, columns
-
-
-def _is_none(part: Part) -> bool:
-    return any(piece.stop <= piece.start for piece in part)
 
 
 def _finished(picture: Tensor) -> NDArray[np.float32] | NDArray[np.uint8]:

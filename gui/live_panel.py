@@ -60,7 +60,7 @@ class LivePanel(QObject):
         self.box.addItem(self.image)
         self.view.setMinimumSize(160, 160)
         self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.missing = hint("No image yet. Choose the profile of your microscope at the left, and connect.")
+        self.missing = hint()
         self.missing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         inside = QVBoxLayout(self.view)
         inside.setContentsMargins(40, 0, 40, 0)
@@ -126,6 +126,7 @@ class LivePanel(QObject):
         if not connected:
             self._taken_at_s, self._expected = None, False
             self.image.clear()
+            self.missing.setText("No image yet. Choose the profile of your microscope, and connect.")
             self.missing.show()
             self.curve.setData([], [])
             set_tone(self.figures, "", "quiet")
@@ -138,6 +139,7 @@ class LivePanel(QObject):
         """Take limits and value of the exposure (ms: min, max, now) and the LED directions."""
         self.set_connected(True)
         self.camera.say("waiting for the first image", "busy")
+        self.missing.setText("")
         self.exposure.blockSignals(True)
         self.exposure.setRange(exposure_ms[0], exposure_ms[1])
         self.exposure.setValue(exposure_ms[2])

@@ -184,7 +184,7 @@ QAbstractSpinBox:disabled {{ background: {PANEL}; color: {FAINT}; }}
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ border: none; width: 16px; }}
 QAbstractSpinBox::up-arrow {{ image: url("{UP}"); width: 9px; height: 9px; }}
 QAbstractSpinBox::down-arrow {{ image: url("{DOWN}"); width: 9px; height: 9px; }}
-QAbstractSpinBox QLineEdit {{ background: transparent; border: none; padding: 0; }}
+QAbstractSpinBox QLineEdit {{ background: transparent; border: none; padding: 0 0 0 5px; }}
 QComboBox QAbstractItemView {{ background: {PANEL}; border: 1px solid {EDGE}; selection-background-color: {RAISED}; }}
 QProgressBar {{ background: {EDGE}; border: none; border-radius: 3px; height: 6px; }}
 QProgressBar::chunk {{ background: {ACCENT}; border-radius: 3px; }}

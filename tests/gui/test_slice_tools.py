@@ -114,10 +114,10 @@ def test_its_trace_in_an_upright_slice_lies_on_both(panel, process, name) -> Non
     point = np.array(view.frame().point(there.x(), there.y()))
     assert panel.navigator.directions[2] @ (point - panel.navigator.cursor_um) == pytest.approx(0.0, abs=1e-9)
     # dragged, it takes the plane with it
+    dragged = np.array(view.frame().point(3.0, -4.0))
     view.marks.trace.setPos((3.0, -4.0))
     view.marks.trace.sigDragged.emit(view.marks.trace)
     frame = panel.navigator.frame(OBLIQUE)
-    dragged = np.array(view.frame().point(3.0, -4.0))
     assert np.array(frame.normal) @ (dragged - frame.origin_um) == pytest.approx(0.0, abs=1e-6)
 
 

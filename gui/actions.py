@@ -111,7 +111,13 @@ ACTIONS = (
 MOUSE_AND_KEYS = (
     ("Wheel over a slice", "zoom about the mouse"),
     ("Drag", "pan"),
+    ("Double click, Enter", "one view alone, or all again"),
     ("Click, or drag a line", "move the cross-hair"),
+    ("Right drag on a slice", "turn the oblique plane about the cross-hair"),
+    ("Drag on the oblique slice", "move it along its normal; right drag tilts, with Shift turns it"),
+    ("Shift + arrows, Ctrl + arrows, Space there", "tilt it, turn it, as at first"),
+    ("L, R", "put a line, or a region, on the slice that has the keyboard"),
+    ("Ctrl+C over a slice", "copy its picture as seen"),
     ("Shift + wheel, Page Up, Page Down", "next slice"),
     ("Arrow keys", "pan by a tenth of the view"),
 )

@@ -114,8 +114,19 @@ class Navigator(QObject):
         self.cursor_moved.emit()
 
     def move_along(self, direction: Point, distance_um: float) -> None:
-        """Move the cross-hair, and with it the slices that this direction leaves."""
-        self.set_cursor(as_point(np.array(self.cursor_um) + distance_um * np.array(direction)))
+        """Move the cross-hair, and with it the slices that this direction leaves.
+
+        At a face of the box it slides along it, as long as that brings the oblique plane farther.
+        """
+        start, normal = np.array(self.cursor_um), np.array(direction)
+        lower, upper = self.bounds_um
+        point, free, left_um = start, normal, distance_um
+        while abs(left_um) > 1e-9 and (share := float(free @ normal)) > 1e-9:
+            point = np.clip(point + left_um / share * free, lower, upper)
+            left_um = distance_um - float(normal @ (point - start))
+            blocked = np.where(left_um * normal > 0, point >= upper, point <= lower)
+            free = np.where(blocked, 0.0, normal)
+        self.set_cursor(as_point(point))
 
     def step_um(self, view: str) -> float:
         """From one slice of a view to the next: two screen pixels, at most a fiftieth of the box along the normal."""

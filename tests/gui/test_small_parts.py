@@ -98,7 +98,7 @@ def test_a_lost_request_does_not_block(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("gui.picture_channel.time.monotonic", lambda: now[0])
     channel = PictureChannel("xy", lambda _name, number, _plane: sent.append(number))
-    plane = Plane(XY, 0.0, 0.0, 0.0, 1.0, 1.0, (4, 4))
+    plane = Plane(XY.frame(0.0), 0.0, 0.0, 1.0, 1.0, (4, 4))
     channel.ask(plane)
     channel.ask(plane)
     assert len(sent) == 1

@@ -18,6 +18,7 @@ from gui import theme
 from gui.picture_channel import PictureChannel
 from gui.planes import Plane, SliceAxes, plane_of_answer, visible_plane, whole_plane
 from gui.scale_bar import ScaleBar
+from recon.messages import RequestSlice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -333,6 +334,7 @@ class SliceView(QWidget):
         channel = self.sharp if answer.view == self.sharp.name else self.whole
         if not self._has_field or not channel.answered(answer.request):
             return
+        assert isinstance(answer.asked, RequestSlice)
         plane = plane_of_answer(self.axes, answer.asked)
         self._planes[answer.view] = (plane, picture)
         image = self.images[answer.view]

@@ -6,22 +6,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recon import messages
+from recon.lights import light_picture
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    from recon.lights import MeasuredImages
     from recon.messages import PictureRequest, RequestSlice
     from recon.result import Box
 
 
-def paint(asked: PictureRequest, shown: Box) -> NDArray[np.float32]:
+def paint(
+    asked: PictureRequest, shown: Box, measured: MeasuredImages, pulse: Callable[[], None]
+) -> NDArray[np.float32]:
     """Paint what was asked for; the request's class says what comes back.
+
+    Parameters
+    ----------
+    asked, shown
+        The request, and the field.
+    measured
+        Images that the field was made from.
+    pulse
+        Called within what takes long; whatever it raises ends the work.
 
     Raises
     ------
     OperatorError
         The field cannot give this picture.
     """
-    return _slice(asked, shown)
+    match asked:
+        case messages.RequestSlice():
+            return _slice(asked, shown)
+        case messages.RequestLight():
+            return light_picture(asked, shown, measured, pulse)
 
 
 def _slice(asked: RequestSlice, shown: Box) -> NDArray[np.float32]:

@@ -94,6 +94,8 @@ MOUSE_AND_KEYS = (
     ("Click, or drag a line", "move the cross-hair"),
     ("Shift + wheel, Page Up, Page Down", "next slice"),
     ("Arrow keys", "pan by a tenth of the view"),
+    ("Arrow keys in Lights or on the map of LEDs", "next LED in that direction"),
+    ("Page Up, Page Down, Space in Lights", "previous, next, play through the LEDs"),
 )
 
 

@@ -11,11 +11,14 @@ from acquisition.profile import shipped_profiles
 from gui.acquire_panel import AcquirePanel
 from gui.fit_panel import FitPanel
 from gui.instrument_panel import InstrumentPanel
+from gui.lights_panel import LightsPanel
 from gui.live_panel import LivePanel
 from gui.marks_panel import MarksPanel
 from gui.messages import MessageBar
+from gui.residual_map import ErrorSection
 from gui.section import Section
 from gui.slices_panel import SlicesPanel
+from gui.spectrum_panel import SpectrumPanel
 from gui.tasks import Arrangement, Task
 from gui.view_tabs import ViewTabs
 
@@ -34,6 +37,9 @@ class Panels:
     fit: FitPanel
     live: LivePanel
     slices: SlicesPanel
+    lights: LightsPanel
+    errors: ErrorSection
+    spectrum: SpectrumPanel
     views: ViewTabs
     message: MessageBar
     device: QLabel
@@ -46,12 +52,22 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
     contrast.body.addWidget(slices.contrast)
     views = ViewTabs()
     views.add("Slices", slices, contrast, MarksPanel(act))
+    lights, errors = LightsPanel(), ErrorSection()
+    views.add("Lights", lights, lights.controls)
+    lights.marked.connect(errors.map.mark)
+    lights.error_found.connect(errors.map.note_error)
+    for chosen, show in ((errors.map.picked, lights.show_led), (errors.map.pointed, lights.show_direction)):
+        chosen.connect(lambda *_: views.setCurrentWidget(lights))
+        chosen.connect(show)
     return Panels(
         instrument=InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
         acquire=AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),
         fit=FitPanel(act["finish_fit"], act["cancel_fit"], act["save_field"]),
         live=LivePanel(),
         slices=slices,
+        lights=lights,
+        errors=errors,
+        spectrum=SpectrumPanel(),
         views=views,
         message=MessageBar(),
         device=QLabel("starting the reconstruction…"),
@@ -63,7 +79,7 @@ def arrangements(panels: Panels) -> dict[Task, Arrangement]:
     live, fit, views = panels.live, panels.fit, panels.views
     return {
         Task.INSTRUMENT: Arrangement((panels.instrument,), live.camera, (live.lighting, live.leds)),
-        Task.ACQUIRE: Arrangement((panels.acquire, views.controls), views, (live.camera, live.leds)),
-        Task.RECONSTRUCT: Arrangement((fit, views.controls), views, (fit.curves,)),
+        Task.ACQUIRE: Arrangement((panels.acquire, views.controls), views, (live.camera, panels.spectrum, live.leds)),
+        Task.RECONSTRUCT: Arrangement((fit, views.controls), views, (fit.curves, panels.errors)),
         Task.VIEW: Arrangement((views.controls,), views),
     }

@@ -38,6 +38,33 @@ def picture(request: messages.RequestSlice) -> NDArray[np.float32]:
     return dn_at(*np.moveaxis(points, -1, 0))
 
 
+LED_NA = np.array([[0.0, 0.0], [0.2, 0.0], [0.0, 0.2], [-0.2, 0.0], [0.0, -0.2], [0.4, 0.0]])
+LIT = np.array([[0, 0], [1, 1], [2, 2], [3, 3], [4, 4]], np.int32)
+"""Each LED but the last, of the dark field, is a pattern."""
+
+
+def lights(run: int, error: float = 0.25, **known: Any) -> messages.Lights:
+    """LEDs of which pattern 2 is held out; their errors rise from LED to LED."""
+    given: dict[str, Any] = {
+        "led_na_l2": LED_NA, "objective_na": 0.3, "largest_na": 0.3, "lit_k2": LIT,
+        "error_p": (error + 0.01 * np.arange(5)).astype(np.float32), "held_out": (2,),
+    }  # fmt: skip
+    return messages.Lights(run, **given | known)
+
+
+def light_picture(asked: messages.RequestLight) -> NDArray[np.float32]:
+    """Stripes that tell the pattern or the direction; as measured 0.1 brighter at the left, or never."""
+    x = np.arange(40) / 40
+    phase = asked.pattern if asked.pattern >= 0 else 10 * asked.na[0] + 5 * asked.na[1]
+    predicted = np.broadcast_to(1 + 0.2 * np.sin(12 * x + phase), (30, 40)).astype(np.float32)
+    measured = predicted + np.where(x < 0.5, 0.1, 0).astype(np.float32)
+    if asked.pattern < 0:
+        measured = np.full_like(measured, np.nan)
+        if np.hypot(*asked.na) > 0.3:
+            predicted = measured
+    return np.stack([predicted, measured, predicted - measured])
+
+
 class FakeProcess:
     """Follows `gui.recon_bridge.Process`; `hold` keeps back the pictures until `answer` is called."""
 
@@ -47,6 +74,7 @@ class FakeProcess:
         self.hold = False
         self.calls: list[tuple[Any, ...]] = []
         self.requests: list[messages.RequestSlice] = []
+        self.light_requests: list[messages.RequestLight] = []
         self.runs = 0
 
     def start(self) -> None:
@@ -88,14 +116,18 @@ class FakeProcess:
         self.calls.append(("save", path, run))
 
     def send(self, command: messages.Command) -> None:
-        assert isinstance(command, messages.RequestSlice)
-        self.requests.append(command)
+        assert isinstance(command, messages.PictureRequest)
+        if isinstance(command, messages.RequestLight):
+            self.light_requests.append(command)
+        else:
+            self.requests.append(command)
         if not self.hold:
             self.answer(command)
 
-    def answer(self, asked: messages.RequestSlice, scale: float = 1.0) -> None:
+    def answer(self, asked: messages.PictureRequest, scale: float = 1.0) -> None:
         """Send the picture a request asked for."""
-        shared = share(scale * picture(asked))
+        painted = light_picture(asked) if isinstance(asked, messages.RequestLight) else picture(asked)
+        shared = share(scale * painted)
         self.tell(
             messages.Picture(asked, shared, step=1)
         )

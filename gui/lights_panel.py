@@ -145,7 +145,7 @@ class LightsPanel(QWidget):
         self.levels = (QDoubleSpinBox(), QDoubleSpinBox())
         for spin, name, level in zip(self.levels, ("Lower", "Upper"), FIRST_LEVELS, strict=True):
             spin.setRange(-100.0, 100.0)
-            spin.setDecimals(3)
+            spin.setDecimals(4)
             spin.setSingleStep(0.02)
             spin.setValue(level)
             spin.setObjectName(f"{name.lower()}_light_level")
@@ -357,7 +357,7 @@ class LightsPanel(QWidget):
                 spin.setValue(level)
             self._setting = False
         low, high = (spin.value() for spin in self.levels)
-        self.images.set_levels(low, max(high, low + 1e-3), float(self.magnified.currentData()))
+        self.images.set_levels(low, max(high, low + 1e-4), float(self.magnified.currentData()))
 
     # --- playing, keys ------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from gui.light_images import LightImages
 from gui.picture_channel import PictureChannel
 from gui.residual_map import ResidualMap
 from gui.section import Section, hint
-from recon.messages import NO_PATTERN, NO_RUN, RequestLight
+from recon.messages import NO_PATTERN, NO_RUN, ForgetView, RequestLight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -386,6 +386,8 @@ class LightsPanel(QWidget):
         self._ask()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Nothing is played where nobody looks."""
+        """Nothing is played, nor painted while the fit goes on, where nobody looks."""
         super().hideEvent(event)
         self.play.setChecked(False)
+        self.channel.forget()
+        self.picture_wanted.emit(ForgetView(NO_RUN, VIEW))

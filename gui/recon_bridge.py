@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader, MatchedReference
-    from recon.messages import Command, Event, FitSettings, PictureRequest
+    from recon.messages import Command, Event, FitSettings, ForgetView, PictureRequest
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -330,8 +330,8 @@ class ReconBridge(QObject):
             run = self.run
             self._call(lambda process: process.save(run, str(path)))
 
-    def request_picture(self, asked: PictureRequest) -> None:
-        """Ask for a picture of the current field; the views leave the number of the run to be filled in here."""
+    def request_picture(self, asked: PictureRequest | ForgetView) -> None:
+        """Ask for a picture of the current field, or for none; the number of the run is filled in here."""
         if self.run is not None and self.has_field:
             of_run = replace(asked, run=self.run)
             self._call(lambda process: process.send(of_run))

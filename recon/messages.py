@@ -6,7 +6,7 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
 
     window  ->  process     StartLive AddFrame* FramesDone | StartStored | OpenField      begin a run
                             FinishNow Cancel SaveField                                    steer it
-                            RequestSlice RequestLight SetViewBudget                       look at it
+                            RequestSlice RequestLight ForgetView SetViewBudget            look at it
                             Shutdown
     process ->  window      Ready Heartbeat                                               the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
@@ -202,6 +202,14 @@ PictureRequest = RequestSlice | RequestLight
 
 
 @dataclass(frozen=True)
+class ForgetView:
+    """No picture of this view is wanted any more: it is not painted again as the field changes."""
+
+    run: int
+    view: str
+
+
+@dataclass(frozen=True)
 class SetViewBudget:
     """Share of the fitting time that pictures may take, 0.05 to 0.9."""
 
@@ -374,6 +382,7 @@ Command = (
     | Cancel
     | SaveField
     | PictureRequest
+    | ForgetView
     | SetViewBudget
     | Shutdown
 )

@@ -55,7 +55,7 @@ class _Stop(Exception):
 
 
 class _Replaced(Exception):
-    """A newer request of the view took the place of the one being painted."""
+    """A newer request of the view took the place of the one being painted, or none is wanted any more."""
 
 
 @dataclass
@@ -180,7 +180,7 @@ class Worker:
             return
         self._beat()
         for command in self._receive(0.0):
-            if isinstance(command, messages.PictureRequest) and command.run == self.run:
+            if isinstance(command, messages.PictureRequest | messages.ForgetView) and command.run == self.run:
                 self._handle_safely(command)
             else:
                 self._waiting.append(command)
@@ -230,6 +230,8 @@ class Worker:
                 known = self.views.get(command.view)
                 if known is None or command.request >= known.request.request:
                     self.views[command.view] = _View(command)
+            case messages.ForgetView():
+                self.views.pop(command.view, None)
             case messages.AddFrame():
                 counts_yx = shared.take(command.image)
                 if self.reconstruction is not None:
@@ -385,7 +387,7 @@ class Worker:
             except _Stop:
                 raise
             except _Replaced:
-                log.debug("a newer request of %s came before its picture", view.request.view)
+                log.debug("the picture of %s is not wanted any more", view.request.view)
             except Exception as error:  # a picture that fails must not cost the fit
                 log.exception("painting %s failed", view.request.view)
                 self.views.pop(view.request.view, None)

@@ -74,6 +74,7 @@ class FakeProcess:
         self.hold = False
         self.calls: list[tuple[Any, ...]] = []
         self.requests: list[messages.RequestSlice] = []
+        self.forgotten: list[str] = []
         self.light_requests: list[messages.RequestLight] = []
         self.runs = 0
 
@@ -116,6 +117,9 @@ class FakeProcess:
         self.calls.append(("save", path, run))
 
     def send(self, command: messages.Command) -> None:
+        if isinstance(command, messages.ForgetView):
+            self.forgotten.append(command.view)
+            return
         assert isinstance(command, messages.PictureRequest)
         if isinstance(command, messages.RequestLight):
             self.light_requests.append(command)

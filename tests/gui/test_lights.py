@@ -21,7 +21,7 @@ from gui.residual_map import ResidualMap
 from gui.spectrum import Spectrum, SpectrumService, spectrum_of
 from gui.spectrum_panel import SpectrumPanel
 from gui.tasks import Task
-from recon.messages import NO_PATTERN, FieldReady, Picture, RequestLight
+from recon.messages import NO_PATTERN, FieldReady, ForgetView, Picture, RequestLight
 from tests.gui import fakes
 
 if TYPE_CHECKING:
@@ -38,9 +38,13 @@ class Answering:
         self.panel = panel
         self.requests: list[RequestLight] = []
         self.hold = False
+        self.forgotten = 0
         panel.picture_wanted.connect(self.take)
 
-    def take(self, asked: RequestLight) -> None:
+    def take(self, asked: RequestLight | ForgetView) -> None:
+        if isinstance(asked, ForgetView):
+            self.forgotten += 1
+            return
         self.requests.append(asked)
         if not self.hold:
             self.answer(asked)
@@ -248,6 +252,7 @@ def test_the_latest_choice_wins(panel: LightsPanel, answering: Answering) -> Non
 
 def test_nothing_is_asked_while_nobody_looks(panel: LightsPanel, answering: Answering) -> None:
     panel.hide()
+    assert answering.forgotten == 1
     answering.requests.clear()
     panel.show_pattern(1)
     panel.refresh()

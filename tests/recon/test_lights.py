@@ -350,6 +350,21 @@ def test_a_newer_request_ends_the_painting_of_an_older_and_slices_are_painted_wi
     assert len(line.answers()) == 2, "nothing has changed"
 
 
+def test_a_view_that_is_forgotten_is_not_painted_to_its_end(worker, monkeypatch):
+    line = worker.connection
+
+    def meanwhile(field, na):
+        line.coming.append(messages.ForgetView(1, "light"))
+        worker._pulse()
+        raise AssertionError("goes on")
+
+    monkeypatch.setattr(Field, "intensity", meanwhile)
+    line.coming.append(RequestLight(1, "light", 1, NO_PATTERN, (0.1, 0.0)))
+    worker._take_messages(0.0)
+    worker._paint_waiting()
+    assert not line.answers() and not worker.views
+
+
 def test_the_end_of_a_run_ends_the_painting(worker, monkeypatch):
     line = worker.connection
 

@@ -40,7 +40,7 @@ def read_capture(
     window
         Read this part of all images alone, as if the camera had seen no more; the rest never comes into memory.
     patterns
-        Read frames of these rows of the patterns alone.
+        Read frames of these rows of the patterns alone; of the empty field, too, the others are 0.
     visit
         Read frames of this time point and position alone.
 
@@ -89,7 +89,7 @@ def read_capture(
             status=status,
             images_nyx=data["images"][chosen, rows, columns],
             dark_yx=reader.optional("entry/dark", np.float32, (rows, columns)),
-            background_pyx=reader.optional("entry/background", np.float32, (slice(None), rows, columns)),
+            background_pyx=_background(reader, header.image_shape, (rows, columns), patterns),
             calibration=calibration,
             path=Path(path),
             dark_exposure_ms=_known(reader, "entry/dark", "exposure_ms"),
@@ -154,6 +154,21 @@ def _known(reader: Reader, key: str, attribute: str) -> Any:
     """Return an optional attribute as a plain number; None where it or its place is absent."""
     value = reader.file[key].attrs.get(attribute) if key in reader.file else None
     return None if value is None else value.item()
+
+
+def _background(
+    reader: Reader, image_shape: tuple[int, int], window: Window, patterns: Collection[int] | None
+) -> NDArray[np.float32] | None:
+    """Read a part of the empty field; of many large images only what is wanted."""
+    if patterns is None or "entry/background" not in reader.file:
+        whole: NDArray[np.float32] | None = reader.optional("entry/background", np.float32, (slice(None), *window))
+        return whole
+    stored = reader.get("entry/background")
+    background_pyx = np.zeros((len(stored), *image_shape), np.float32)  # takes no memory where nothing is written
+    for row in patterns:
+        if row < len(stored):
+            background_pyx[row] = stored[row, *window]
+    return background_pyx
 
 
 _CALIBRATION = ("led_na", "led_gain", "objective_na", "residual", "method")

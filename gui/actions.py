@@ -120,6 +120,8 @@ MOUSE_AND_KEYS = (
     ("Ctrl+C over a slice", "copy its picture as seen"),
     ("Shift + wheel, Page Up, Page Down", "next slice"),
     ("Arrow keys", "pan by a tenth of the view"),
+    ("Arrow keys in Lights or on the map of LEDs", "next LED in that direction"),
+    ("Page Up, Page Down, Space in Lights", "previous, next, play through the LEDs"),
 )
 
 

@@ -55,6 +55,8 @@ class CameraPicture:
     """Histogram of a part of the pixels over the camera's range, 128 bins."""
     taken_at_s: float
     """`time.monotonic` when it came."""
+    brightness_l: NDArray[np.float32] | None = None
+    """Which LEDs shone, (L,); None: none."""
 
 
 class LatestPicture:
@@ -97,6 +99,7 @@ class InstrumentService(QObject):
         self.left_on: OperatorError | None = None
         """What to tell the operator because the LEDs may still be on; None: they are off, as far as is known."""
         self._live: LiveView | None = None
+        self._live_light_l: NDArray[np.float32] | None = None
         self._scan: Scan | None = None
         self._saturation_counts = 65535
         self._closing = False
@@ -224,9 +227,10 @@ class InstrumentService(QObject):
             if self.instrument is None or self._closing:
                 return
             self._stop_live()
-            self._live = LiveView(self.instrument, on_image=self._offer, on_error=self._live_ended)
+            self._live = LiveView(self.instrument, on_image=self._offer_live, on_error=self._live_ended)
             self._live.set_exposure_ms(exposure_ms)
             self._live.set_pattern(brightness_l)
+            self._live_light_l = brightness_l
             self._live.start()
 
         self._jobs.put(begin)
@@ -247,19 +251,24 @@ class InstrumentService(QObject):
 
     def set_light(self, brightness_l: NDArray[np.float32]) -> None:
         """Light a pattern for the live view, brightness (L,) 0 to 1."""
+        self._live_light_l = brightness_l
         if self._live is not None:
             self._live.set_pattern(brightness_l)
 
     def _live_ended(self, error: OperatorError) -> None:
         self.problem.emit(error.message, error.remedy or "Disconnect and connect the instrument again.")
 
-    def _offer(self, image_yx: NDArray[np.uint16]) -> None:
+    def _offer_live(self, image_yx: NDArray[np.uint16]) -> None:
+        self._offer(image_yx, self._live_light_l)
+
+    def _offer(self, image_yx: NDArray[np.uint16], brightness_l: NDArray[np.float32] | None) -> None:
         """Prepare a picture on the thread that took it and tell the window, unless it has not fetched the last one."""
         top = self._saturation_counts
         thinned = image_yx[:: max(1, image_yx.shape[0] // 256), :: max(1, image_yx.shape[1] // 256)]
         counts = np.bincount((thinned.ravel().astype(np.int64) * 128) // (top + 1), minlength=128)[:128]
         saturated = float(np.count_nonzero(image_yx >= top)) / image_yx.size
-        if self.pictures.put(CameraPicture(image_yx, saturated, counts, time.monotonic())) and not self._closing:
+        picture = CameraPicture(image_yx, saturated, counts, time.monotonic(), brightness_l)
+        if self.pictures.put(picture) and not self._closing:
             self.picture_ready.emit()
 
     # --- scan ---------------------------------------------------------------------------------------------------------
@@ -289,7 +298,7 @@ class InstrumentService(QObject):
 
         def take(frame: Frame) -> None:
             on_frame(frame)
-            self._offer(frame.image_yx)
+            self._offer(frame.image_yx, plan.patterns_pl[frame.pattern] if frame.pattern >= 0 else None)
             if not self._closing:
                 self.frame_stored.emit(frame.pattern)
 

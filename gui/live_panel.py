@@ -25,7 +25,7 @@ GOAL, STEP_ON, STEP_BACK = 0.7, 20.0, 0.25
 """Of the camera's range, for the brightest pixels of the live image; and the longest steps on the way there."""
 BRIGHTEST = 0.999
 """Share of the pixels that are darker than those that count as the brightest: one in a thousand may be hot."""
-LIGHTS = ("Centre LED", "Bright field", "Dark")
+LIGHTS = ("Centre LED", "Bright field", "Dark", "LED of the map")
 
 
 class LivePanel(QObject):
@@ -86,7 +86,7 @@ class LivePanel(QObject):
         self.light = QComboBox()
         self.light.setObjectName("light")
         self.light.setAccessibleName("Light of the live image")
-        self.light.setToolTip("LEDs that shine during the live image")
+        self.light.setToolTip("LEDs that shine during the live image; a click on the map of LEDs lights one of them")
         self.light.addItems(LIGHTS)
         self.light.activated.connect(lambda _: self._choose_light())
         self.auto = QPushButton("Auto")
@@ -109,6 +109,7 @@ class LivePanel(QObject):
         self.lighting.body.addLayout(row)
         self.leds = Section("LED directions in the pupil", "leds")
         self.pupil = PupilView()
+        self.pupil.picked.connect(self._light_led)
         self.leds.body.addWidget(self.pupil, 1)
         self.set_connected(False)
         theme.follow(self._paint)
@@ -146,6 +147,7 @@ class LivePanel(QObject):
         self.exposure.blockSignals(False)
         self.pupil.set_leds(led_na_l2, objective_na)
         self._led_na_l2, self._objective_na = led_na_l2, objective_na
+        self._picked = int(np.argmin(np.hypot(*led_na_l2.T)))
 
     def expect(self, frames: bool) -> None:
         """Frames should be coming (live or scan): an old picture is then a sign of trouble."""
@@ -159,7 +161,16 @@ class LivePanel(QObject):
             brightness[np.argmin(distance)] = 1
         elif self.light.currentText() == LIGHTS[1]:
             brightness[distance <= self._objective_na] = 1
+        elif self.light.currentText() == LIGHTS[3]:
+            brightness[self._picked] = 1
         return brightness
+
+    def _light_led(self, led: int) -> None:
+        """Light an LED that was picked on the map."""
+        if self.light.isEnabled():
+            self._picked = led
+            self.light.setCurrentText(LIGHTS[3])
+            self._choose_light()
 
     def _expose_better(self) -> None:
         """Make one step to the goal by the picture shown; each picture is good for one."""

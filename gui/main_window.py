@@ -96,6 +96,7 @@ class MainWindow(QMainWindow):
         self.panels.instrument.browse_wanted.connect(self._browse_profile)
         self.panels.acquire.folder_wanted.connect(self._choose_folder)
         self.panels.slices.read_out.connect(self.read_out.setText)
+        self.panels.lights.read_out.connect(self.read_out.setText)
         self.log_panel.visibilityChanged.connect(self._log_visibility)
         self._restore()
         self._end_timer = QTimer(self)

@@ -11,11 +11,14 @@ from acquisition.profile import shipped_profiles
 from gui.acquire_panel import AcquirePanel
 from gui.fit_panel import FitPanel
 from gui.instrument_panel import InstrumentPanel
+from gui.lights_panel import LightsPanel
 from gui.live_panel import LivePanel
 from gui.marks_panel import MarksPanel
 from gui.messages import MessageBar
 from gui.recent_panel import RecentPanel
+from gui.residual_map import ErrorSection
 from gui.slices_panel import SlicesPanel
+from gui.spectrum_panel import SpectrumPanel
 from gui.tasks import Arrangement, Task
 from gui.view_tabs import ViewTabs
 from gui.volume_panel import VolumePanel
@@ -36,10 +39,18 @@ class Panels:
     live: LivePanel
     slices: SlicesPanel
     volume: VolumePanel
+    lights: LightsPanel
+    errors: ErrorSection
+    spectrum: SpectrumPanel
     views: ViewTabs
     recent: RecentPanel
     message: MessageBar
     device: QLabel
+
+    @property
+    def looking(self) -> tuple[SlicesPanel, VolumePanel, LightsPanel]:
+        """All that show the field: they ask for pictures and take them, each its own."""
+        return self.slices, self.volume, self.lights
 
 
 def make_panels(act: Mapping[str, QAction]) -> Panels:
@@ -47,9 +58,15 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
     slices = SlicesPanel()
     slices.tools.add("View", MarksPanel(act))
     views = ViewTabs()
-    volume = VolumePanel(slices.contrast)
+    volume, lights, errors = VolumePanel(slices.contrast), LightsPanel(), ErrorSection()
     views.add("Slices", slices, slices.tools)
     views.add("Volume", volume, *volume.controls, slices.contrast)
+    views.add("Lights", lights, lights.controls)
+    lights.marked.connect(errors.map.mark)
+    lights.error_found.connect(errors.map.note_error)
+    for chosen, show in ((errors.map.picked, lights.show_led), (errors.map.pointed, lights.show_direction)):
+        chosen.connect(lambda *_: views.setCurrentWidget(lights))
+        chosen.connect(show)
     return Panels(
         instrument=InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
         acquire=AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),
@@ -57,6 +74,9 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
         live=LivePanel(),
         slices=slices,
         volume=volume,
+        lights=lights,
+        errors=errors,
+        spectrum=SpectrumPanel(),
         views=views,
         recent=RecentPanel(act["open_capture"], act["open_field"]),
         message=MessageBar(),
@@ -69,7 +89,7 @@ def arrangements(panels: Panels) -> dict[Task, Arrangement]:
     live, fit, views = panels.live, panels.fit, panels.views
     return {
         Task.INSTRUMENT: Arrangement((panels.instrument, panels.recent), live.camera, (live.lighting, live.leds)),
-        Task.ACQUIRE: Arrangement((panels.acquire, views.controls), views, (live.camera, live.leds)),
-        Task.RECONSTRUCT: Arrangement((fit, views.controls), views, (fit.curves,)),
+        Task.ACQUIRE: Arrangement((panels.acquire, views.controls), views, (live.camera, panels.spectrum, live.leds)),
+        Task.RECONSTRUCT: Arrangement((fit, views.controls), views, (fit.curves, panels.errors)),
         Task.VIEW: Arrangement((views.controls,), views),
     }

@@ -21,6 +21,7 @@ from recon.messages import (
     Finished,
     FitProgress,
     Heartbeat,
+    Lights,
     Notice,
     Phase,
     Picture,
@@ -132,6 +133,7 @@ class ReconBridge(QObject):
     phase = Signal(object)
     progress = Signal(object)
     field_ready = Signal(object)
+    lights = Signal(object)
     finished = Signal(object)
     saved = Signal(object)
     notice = Signal(object)
@@ -236,6 +238,8 @@ class ReconBridge(QObject):
         elif isinstance(event, FieldReady):
             self.has_field = True
             self.field_ready.emit(event)
+        elif isinstance(event, Lights):
+            self.lights.emit(event)
         elif isinstance(event, Finished):
             self.fitting = False
             self._tolerance_s = SILENCE_S

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QColor, QPalette
 
@@ -102,6 +103,15 @@ def faded(colour: str, alpha: int) -> QColor:
     fading = QColor(colour)
     fading.setAlpha(alpha)
     return fading
+
+
+def between(colours: tuple[str, ...], share: float) -> QColor:
+    """Return a colour on the way through some, at a share of it, 0 to 1."""
+    place = min(max(share, 0.0), 1.0) * (len(colours) - 1)
+    first = min(int(place), len(colours) - 2)
+    part = place - first
+    start, end = (np.array(QColor(colour).getRgbF()[:3]) for colour in colours[first : first + 2])  # type: ignore[index]
+    return QColor.fromRgbF(*((1 - part) * start + part * end).tolist())
 
 
 def follow(paint: Callable[[], None]) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gui.instrument_service import InstrumentService
     from gui.panels import Panels
     from gui.recon_bridge import ReconBridge
-    from recon.messages import Failed, FieldReady, Finished, FitProgress, Notice, Phase, Ready, Saved
+    from recon.messages import Failed, FieldReady, Finished, FitProgress, Lights, Notice, Phase, Ready, Saved
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Workflow(QObject):
         self.plan: ExposurePlan | None = None
         self.capture_path: Path | None = None
         self._live_run: int | None = None
+        self._scan_run: int | None = None
         self._saturation_told = False
         self._reconstruct_again: Path | None = None
         self._live_wanted = True
@@ -68,8 +69,10 @@ class Workflow(QObject):
         panels.acquire.plan_edited.connect(self.make_plan)
         panels.live.exposure_chosen.connect(service.set_exposure)
         panels.live.light_chosen.connect(self._light)
-        panels.slices.picture_wanted.connect(bridge.request_picture)
-        panels.volume.picture_wanted.connect(bridge.request_picture)
+        for view in panels.looking:
+            view.picture_wanted.connect(bridge.request_picture)
+            bridge.picture.connect(view.show_picture)
+        bridge.lights.connect(self._lights)
         service.check_made.connect(panels.instrument.add_check)
         service.opened.connect(self._opened)
         service.open_failed.connect(self._open_failed)
@@ -86,8 +89,6 @@ class Workflow(QObject):
         bridge.saved.connect(self._saved)
         bridge.notice.connect(self._notice)
         bridge.failed.connect(self._failed)
-        bridge.picture.connect(panels.slices.show_picture)
-        bridge.picture.connect(panels.volume.show_picture)
         bridge.lost.connect(self._lost)
         bridge.recovered.connect(self._recovered)
 
@@ -143,6 +144,9 @@ class Workflow(QObject):
         self.panels.live.set_instrument(
             instrument.led_na_l2, profile.objective.na, (limits.min, limits.max, limits.default)
         )
+        self.panels.spectrum.set_geometry(
+            instrument.led_na_l2, profile.objective.na, profile.illumination.wavelength_um, profile.pixel_um
+        )
         self.panels.acquire.set_paces(possible_paces(instrument))
         self.panels.acquire.set_connected(True)
         self.make_plan()
@@ -164,6 +168,7 @@ class Workflow(QObject):
         self.panels.instrument.clear_checks()
         self.panels.instrument.say("not connected")
         self.panels.live.set_connected(False)
+        self.panels.spectrum.clear()
         self.panels.acquire.set_connected(False)
         self.changed.emit()
 
@@ -187,12 +192,14 @@ class Workflow(QObject):
 
     def _light(self, brightness_l: NDArray[np.float32]) -> None:
         self.service.set_light(brightness_l)
-        self.panels.live.pupil.set_lit(brightness_l)
+        if self._live_wanted and not self.service.scanning:
+            self.panels.live.pupil.set_lit(brightness_l)
 
     def _show_picture(self) -> None:
         picture = self.service.pictures.fetch()
         if picture is not None and self.instrument is not None:
             self.panels.live.show_picture(picture)
+            self.panels.spectrum.offer(picture.image_yx, picture.brightness_l)
 
     # --- acquisition --------------------------------------------------------------------------------------------------
 
@@ -230,11 +237,10 @@ class Workflow(QObject):
             return
         if reference is not None and reference.notices:
             self.panels.message.tell(" ".join(reference.notices), error=False)
-        self.panels.slices.clear("The first slices appear after some of the frames, and improve with each batch.")
-        self.panels.volume.clear("The first slices appear after some of the frames, and improve with each batch.")
+        self._clear_views("The first slices appear after some of the frames, and improve with each batch.")
         self.panels.fit.begin("waiting for the first frames")
         run = self.bridge.start_live(header, self.panels.fit.settings(), path.name, reference)
-        self._live_run = run
+        self._live_run = self._scan_run = run
         self._reconstruct_again = None
 
         def hand_over(frame: Frame) -> None:
@@ -342,10 +348,15 @@ class Workflow(QObject):
         self.changed.emit()
 
     def _show_new_run(self, detail: str) -> None:
-        self.panels.slices.clear("The first slices appear as soon as there is a first volume.")
-        self.panels.volume.clear("The first slices appear as soon as there is a first volume.")
+        self._clear_views("The first slices appear as soon as there is a first volume.")
         self.panels.fit.begin(detail)
         self.panels.fit.say("starting…", "busy")
+
+    def _clear_views(self, expecting: str = "") -> None:
+        """Forget the field; `expecting` says what the next one waits for."""
+        for view in self.panels.looking:
+            view.clear(expecting)
+        self.panels.errors.clear()
 
     def finish_fit(self) -> None:
         """Stop fitting and keep the field."""
@@ -355,8 +366,7 @@ class Workflow(QObject):
     def discard_fit(self, why: str = "Discarded. The capture is kept: F8 reconstructs it again.") -> None:
         """Stop fitting and discard the field."""
         self.bridge.cancel()
-        self.panels.slices.clear()
-        self.panels.volume.clear()
+        self._clear_views()
         self.panels.fit.begin(why)
         self.panels.fit.say("discarded")
         self.changed.emit()
@@ -365,8 +375,7 @@ class Workflow(QObject):
         """Put a fresh process in place of the one that failed, and give it the capture again."""
         interrupted = self.bridge.fitting or self.bridge.has_field
         self.panels.message.hide()
-        self.panels.slices.clear()
-        self.panels.volume.clear()
+        self._clear_views()
         self.panels.fit.begin("")
         self.panels.fit.say("starting…", "busy")
         self.bridge.start()
@@ -391,15 +400,21 @@ class Workflow(QObject):
         self.panels.fit.show_progress(progress)
 
     def _field_ready(self, ready: FieldReady) -> None:
-        self.panels.slices.show_field(ready)
-        self.panels.volume.show_field(ready)
+        for view in self.panels.looking:
+            view.show_field(ready)
         self.changed.emit()
+
+    def _lights(self, lights: Lights) -> None:
+        self.panels.errors.show_lights(lights)
+        self.panels.lights.show_lights(lights)
+        if lights.run == self._scan_run:  # any other capture may be of a board that stood elsewhere
+            self.panels.spectrum.set_calibrated(lights.led_na_l2, lights.objective_na)
 
     def _finished(self, finished: Finished) -> None:
         self.panels.fit.say("finished", "good")
         self.panels.fit.show_finished(finished)
-        self.panels.slices.refresh()
-        self.panels.volume.refresh()
+        for view in self.panels.looking:
+            view.refresh()
         self.changed.emit()
 
     def _saved(self, saved: Saved) -> None:

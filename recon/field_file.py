@@ -184,7 +184,11 @@ def _fill_history(file: h5py.Group, history: History) -> None:
         capture_name=history.capture_name,
         capture_sha256=history.capture_sha256,
         versions=json.dumps(history.versions),
+        capture_folder=history.capture_folder,
     )
+    for name in ("time_point", "position"):
+        if getattr(history, name) is not None:
+            fit.attrs[name] = getattr(history, name)
     fit.create_dataset("held_out", data=np.array(history.held_out, np.int64))
     if history.held_out_error is not None:
         fit.attrs["held_out_error"] = history.held_out_error
@@ -298,6 +302,9 @@ def _read_history(file: h5py.Group) -> History:
         pattern_gain_p=file["illumination/pattern_gain"][()],
         led_gain_l=file["illumination/led_gain"][()],
         versions=json.loads(fit["versions"]),
+        capture_folder=str(fit.get("capture_folder", "")),
+        time_point=int(fit["time_point"]) if "time_point" in fit else None,
+        position=int(fit["position"]) if "position" in fit else None,
     )
 
 

@@ -32,7 +32,7 @@ from recon.directions import following, refined
 from recon.field import NeuralField, design_field, no_pulse
 from recon.grid import linear_grid
 from recon.judge import Judge, Kept
-from recon.quality import contrast_error, value_range
+from recon.quality import contrast_error, contrast_errors, value_range
 from recon.stage import SMOOTHING, LinearStage, WaveStage, can_halve, halve_grid, halve_images
 from recon.tikhonov import solve_equations
 
@@ -144,6 +144,8 @@ class Fit:
         self.setup = setup
         self.device = device
         self.gain_p = np.full(len(setup.patterns_pl), np.nan)
+        self.error_p = np.full(len(setup.patterns_pl), np.nan, np.float32)
+        """Relative error of each pattern's image as it was last predicted on the way."""
         self.field: NeuralField | None = None
         self._random = np.random.default_rng(seed)
         self._seed, self._pulse, self._notify = seed, pulse, notify
@@ -251,6 +253,7 @@ class Fit:
         if isinstance(stage, LinearStage):
             if self._stage_steps == self._next_refresh:
                 self.gain_p[stage.rows.cpu().numpy()] = stage.refresh(self.field).cpu().numpy()
+                self.error_p[stage.rows.cpu().numpy()] = stage.error_p.cpu().numpy()
                 self._next_refresh = 2 * self._stage_steps + FIRST_REFRESH
             loss = stage.loss(self.field, smoothing)
         else:
@@ -260,6 +263,7 @@ class Fit:
             found = stage.loss(self.field, batch, smoothing)
             loss = found.loss
             self.gain_p[stage.rows[batch].cpu().numpy()] = found.gain.cpu().numpy()
+            self._note_errors(stage.rows[batch], found.predicted * found.gain[:, None, None], found.measured)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
         if isinstance(stage, WaveStage) and self._stage_steps >= TURN_FROM and self._stage_steps % TURN_EVERY == 0:
@@ -338,7 +342,11 @@ class Fit:
             return None
         assert self.field is not None
         predicted = self._final_stage().predict(self.field, self._test_rows)
+        self._note_errors(self._test_rows, predicted, self._test_pyx)
         return contrast_error(predicted.cpu().numpy(), self._test_pyx.cpu().numpy())
+
+    def _note_errors(self, rows: Tensor, predicted: Tensor, measured: Tensor) -> None:
+        self.error_p[rows.cpu().numpy()] = contrast_errors(predicted.cpu().numpy(), measured.cpu().numpy())
 
     def _final_stage(self) -> Stage:
         """The stage whose predictions count: of waves from its first step on, else the linear one of all pixels."""

@@ -171,6 +171,22 @@ class Measurement:
         """Count the patterns measured so far."""
         return len(self._sums)
 
+    @property
+    def patterns_pl(self) -> NDArray[np.float32]:
+        """Brightness of each LED in each pattern, (P, L)."""
+        return self.header.patterns_pl
+
+    @property
+    def mean_is_one(self) -> bool:
+        """See `Images.mean_is_one`."""
+        return self._background_pyx is None
+
+    def image(self, pattern: int) -> NDArray[np.float32] | None:
+        """Return the image of a pattern as measured so far, (H, W); None while there is none."""
+        if pattern not in self._sums:
+            return None
+        return self._sums[pattern] / np.float32(self._counts[pattern])
+
     def images(self) -> Images:
         """Return the images measured so far."""
         rows = sorted(self._sums)
@@ -179,9 +195,7 @@ class Measurement:
         for place, row in zip(stack, rows, strict=True):
             np.divide(self._sums[row], np.float32(self._counts[row]), out=place)
         level_p = np.array([self._levels[row] / self._counts[row] for row in rows])
-        return Images(
-            stack, np.array(rows, np.int64), level_p, sum(self._counts.values()), self._background_pyx is None
-        )
+        return Images(stack, np.array(rows, np.int64), level_p, sum(self._counts.values()), self.mean_is_one)
 
 
 def choose_held_out(patterns: NDArray[np.int64], wanted: tuple[int, ...], total: int) -> NDArray[np.int64]:

@@ -6,12 +6,13 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
 
     window  ->  process     StartLive AddFrame* FramesDone | StartStored | OpenField      begin a run
                             FinishNow Cancel SaveField                                    steer it
-                            RequestSlice RequestVolume RequestLine RequestRegion          look at it
-                            RequestCoverage RequestFigures CloseView SetViewBudget
+                            RequestSlice RequestVolume RequestLight RequestLine           look at it
+                            RequestRegion RequestCoverage RequestFigures CloseView
+                            SetViewBudget
                             Shutdown
     process ->  window      Ready Heartbeat                                               the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
-                            Picture                                                       what a request asked for
+                            Picture Lights                                                what a request asked for
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 ModelName = Literal["auto", "born", "beam", "ssnp"]
 IndexPart = Literal["dn", "kappa", "sigma"]
 """``sigma`` is the standard deviation of dn: NaN outside the box and where it is not known, as while fitting."""
+
+NO_PATTERN = -1
+"""Stands for light that is no row of a capture's patterns."""
 
 NO_RUN = 0
 """Stands in a request until it is known whose run it belongs to; runs are numbered from 1."""
@@ -189,6 +193,32 @@ class RequestVolume:
 
 
 @dataclass(frozen=True)
+class RequestLight:
+    """The image in the light of one pattern or from one direction: float32 (3, H, W): predicted, measured, residual.
+
+    All are relative to the empty field, or where that is not known, and in dark field, to their own mean. The residual
+    is predicted less measured. What there is not is NaN: the measured image of a direction that was never lit, or the
+    predicted one of a direction that the forward model cannot describe (`Lights.largest_na`).
+
+    Attributes
+    ----------
+    pattern
+        Row of the capture's patterns; `NO_PATTERN`: light from the direction `na` alone.
+    na
+        Direction (na_x, na_y) of light that is no pattern.
+    most_pixels
+        Longest side of the answer; larger images are averaged over squares of pixels.
+    """
+
+    run: int
+    view: str
+    request: int
+    pattern: int
+    na: tuple[float, float] = (0.0, 0.0)
+    most_pixels: int = 1024
+
+
+@dataclass(frozen=True)
 class RequestLine:
     """Values at `count` points of a straight line, both ends included: float32 (3, count): dn, kappa, sigma.
 
@@ -246,7 +276,9 @@ class RequestFigures:
     request: int
 
 
-PictureRequest = RequestSlice | RequestVolume | RequestLine | RequestRegion | RequestCoverage | RequestFigures
+PictureRequest = (
+    RequestSlice | RequestVolume | RequestLight | RequestLine | RequestRegion | RequestCoverage | RequestFigures
+)
 
 
 @dataclass(frozen=True)
@@ -323,6 +355,36 @@ class FieldReady:
     """Smallest and largest dn (1st and 99.9th percentile): a first contrast."""
     resolution_um: tuple[float, float]
     """Lateral and axial optical resolution."""
+
+
+@dataclass(frozen=True)
+class Lights:
+    """The light of a run and how well the field explains it; sent with each new volume, now and then, and at the end.
+
+    Attributes
+    ----------
+    led_na_l2
+        Directions of the LEDs as the field has them, (L, 2).
+    objective_na, largest_na
+        Of the objective; and up to which the forward model in use can predict.
+    lit_k2
+        Which LED is lit in which pattern: pairs (pattern, LED), (K, 2).
+    error_p
+        ||predicted - measured|| / ||measured|| of I - 1 for each pattern, (P,); NaN where it is not known.
+    held_out
+        Patterns that are never fitted.
+    told
+        Why there are no measured images, in words; empty where there are.
+    """
+
+    run: int
+    led_na_l2: NDArray[np.float64]
+    objective_na: float
+    largest_na: float
+    lit_k2: NDArray[np.int32]
+    error_p: NDArray[np.float32]
+    held_out: tuple[int, ...]
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -404,4 +466,4 @@ Command = (
     | SetViewBudget
     | Shutdown
 )
-Event = Ready | Heartbeat | Phase | FitProgress | FieldReady | Finished | Saved | Notice | Failed | Picture
+Event = Ready | Heartbeat | Phase | FitProgress | FieldReady | Lights | Finished | Saved | Notice | Failed | Picture

@@ -9,6 +9,7 @@ import numpy as np
 
 from recon import messages
 from recon.grid import VolumeGrid
+from recon.lights import light_picture
 from recon.regions import region_figures
 from recon.render import Previews, render
 from recon.resolution import Coverage, transfer_coverage
@@ -20,12 +21,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import Optics
+    from recon.lights import MeasuredImages
     from recon.messages import PictureRequest, RequestCoverage, RequestLine, RequestSlice
     from recon.result import Box
 
 
 def paint(
-    asked: PictureRequest, shown: Box, previews: Previews, state: Hashable, pulse: Callable[[], None]
+    asked: PictureRequest,
+    shown: Box,
+    measured: MeasuredImages,
+    previews: Previews,
+    state: Hashable,
+    pulse: Callable[[], None],
 ) -> NDArray[np.float32] | NDArray[np.uint8]:
     """Paint what was asked for; the request's class says what comes back.
 
@@ -33,6 +40,8 @@ def paint(
     ----------
     asked, shown
         The request, and the field it is for.
+    measured
+        Images that the field was made from.
     previews, state
         Coarse copy of the field for cameras that move, made anew when `state` has changed.
     pulse
@@ -56,6 +65,8 @@ def paint(
             return _coverage(asked, shown)
         case messages.RequestFigures():
             return np.empty(0, np.float32) if shown.figures is None else shown.figures.vector()
+        case messages.RequestLight():
+            return light_picture(asked, shown, measured, pulse)
 
 
 def _slice(asked: RequestSlice, shown: Box) -> NDArray[np.float32]:

@@ -18,6 +18,13 @@ def contrast_error(predicted_pyx: NDArray[Any], measured_pyx: NDArray[Any]) -> f
     return float(np.linalg.norm(predicted_pyx - measured_pyx) / np.linalg.norm(contrast))
 
 
+def contrast_errors(predicted_pyx: NDArray[Any], measured_pyx: NDArray[Any]) -> NDArray[np.float32]:
+    """As `contrast_error`, of each image by itself, (P,)."""
+    difference = np.linalg.norm(predicted_pyx - measured_pyx, axis=(1, 2))
+    errors: NDArray[np.float32] = (difference / np.linalg.norm(measured_pyx - 1.0, axis=(1, 2))).astype(np.float32)
+    return errors
+
+
 def psnr_db(found: NDArray[Any], truth: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio in dB, the peak being the truth's maximum."""
     error = float(np.mean((np.asarray(found, np.float64) - truth) ** 2))

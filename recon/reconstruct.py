@@ -13,6 +13,7 @@ first volume is there early and follows the scan.
 from __future__ import annotations
 
 import enum
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from recon.field_file import program_versions
 from recon.fit import Fit
 from recon.grid import axial_period_um, choose_grid, inner_bounds_um, lateral_period_um
 from recon.illumination import from_rims, held_out_by_profile, nominal, stored
+from recon.lights import lights_of
 from recon.measurement import SATURATED_MOST, Measurement
 from recon.prepare import depths_um, prepare
 from recon.quality import value_range
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from acquisition.capture import Calibration, CaptureHeader, Optics
     from recon.assessment import Assessment
+    from recon.lights import MeasuredImages
     from recon.messages import Event, FitSettings
 
 FIRST_VOLUME_PATTERNS = 8
@@ -49,6 +52,9 @@ FIRST_VOLUME_PATTERNS = 8
 
 RENEW_GROWTH = 1.5
 """The closed form is solved anew when this many times as many patterns are there as when it was solved last."""
+
+TELL_LIGHTS_S = 2.0
+"""So often at most the errors of all patterns are told while fitting."""
 
 STAGE_TEXT = {
     "coarse": "all images at half their resolution, linear model",
@@ -143,6 +149,7 @@ class Reconstruction:
         self._steps = 0
         self._changes = 0
         self._last_loss = float("nan")
+        self._lights_told_s = -math.inf
         self._sha256 = ""
         self._held_out_error: float | None = None
         self._assessment: Assessment | None = None
@@ -259,6 +266,7 @@ class Reconstruction:
         dn_zyx = index_zyx.real.cpu().numpy()
         bounds_um = inner_bounds_um(setup.grid, setup.pad)
         self._emit(field_ready(self.run, bounds_um, self._header.optics, dn_zyx))
+        self._tell_lights()
 
     def _fit_step(self) -> None:
         assert self._fit is not None
@@ -278,6 +286,8 @@ class Reconstruction:
                 max(0.0, self.settings.max_seconds * (1.0 - used)) if self._complete else None, memory_mb(self.device),
             )
         )  # fmt: skip
+        if time.monotonic() - self._lights_told_s > TELL_LIGHTS_S:
+            self._tell_lights()
         if not np.isfinite(state.loss) and self._fit.has_best:
             text = f"The loss became {state.loss} after {self._steps} steps: the best field before is kept."
             self._account.notify(text)
@@ -304,9 +314,25 @@ class Reconstruction:
         self._account.end(reason)
         self.state = State.FINISHED
         assert self._fit.field is not None
+        self._tell_lights()
         self._account.tell_end(self._held_out_error, self._steps, self._fit.field.parameter_bytes)
 
+    def _tell_lights(self) -> None:
+        self._lights_told_s = time.monotonic()
+        self._emit(lights_of(self.run, self.field(), self._header.patterns_pl, self.error_p))
+
     # --- output -------------------------------------------------------------------------------------------------------
+
+    @property
+    def measured(self) -> MeasuredImages:
+        """The measured images so far."""
+        return self._measurement
+
+    @property
+    def error_p(self) -> NDArray[np.float32]:
+        """Relative error of each pattern's image as it was last predicted, (P,); NaN where it was not."""
+        assert self._fit is not None
+        return self._fit.error_p
 
     def field(self) -> Field:
         """Return the field as it is now, with its history; it shares its parameters with the fit."""
@@ -330,6 +356,9 @@ class Reconstruction:
             pattern_gain_p=self._fit.gain_p,
             led_gain_l=self._fit.led_gain_l(),
             versions=program_versions(),
+            capture_folder=str(Path(self.capture_path).absolute().parent) if self.capture_path else "",
+            time_point=self.settings.time_point,
+            position=self.settings.position,
         )
         return Field(self._fit.field, setup.grid, setup.optics, history, setup.pad, self._assessment)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -45,8 +46,10 @@ class History:
         Length of the fit.
     seed
         Of its random numbers.
-    capture_name, capture_sha256
-        The file it was made from; empty where there was none.
+    capture_name, capture_sha256, capture_folder
+        The file it was made from, and where that lay; empty where there was none.
+    time_point, position
+        Whose frames of that file it was made from; None: the only ones.
     led_na_l2, pattern_gain_p, led_gain_l
         LED directions as used, (L, 2), the fitted brightness of each pattern, (P,), and of each LED that was lit alone,
         (L,); NaN where none was fitted.
@@ -68,6 +71,9 @@ class History:
     pattern_gain_p: NDArray[np.float64]
     led_gain_l: NDArray[np.float64]
     versions: dict[str, str] = field(default_factory=dict)
+    capture_folder: str = ""
+    time_point: int | None = None
+    position: int | None = None
 
 
 class Box(ABC):
@@ -361,6 +367,17 @@ class Field(Box):
 
     @torch.no_grad()
     def on_grid(self) -> Tensor:
-        """Return dn + i kappa on the grid of the forward model, (Z, H, W) complex64."""
+        """Return dn + i kappa on the grid of the forward model, (Z, H, W) complex64; not to be changed."""
+        state = self.grid, *(parameter._version for parameter in self.network.parameters())  # noqa: SLF001
+        known = _latest.get(self.network)
+        if known is not None and known[0] == state:
+            return known[1]
+        _latest.clear()
         dn, kappa = self.network.on_axes(*(torch.as_tensor(axis, device=self.device) for axis in self.grid.axes_um))
-        return torch.complex(dn, kappa)
+        volume = torch.complex(dn, kappa)
+        _latest[self.network] = state, volume
+        return volume
+
+
+_latest: WeakKeyDictionary[NeuralField, tuple[tuple[Any, ...], Tensor]] = WeakKeyDictionary()
+"""Volume of the field that was evaluated last, with grid and versions of its parameters: image after image needs it."""

@@ -173,6 +173,7 @@ class LinearStage(Stage):
     ) -> None:
         super().__init__(grid, pad, optics, led_na_l2, brightness_pl, "born", levels, device, pulse)
         self._led_na_l2 = led_na_l2
+        self.error_p = torch.empty(0)
         self.equations: Equations | None = None
 
     def set_images(self, rows: Tensor, images_pyx: Tensor, mean_is_one: bool) -> None:
@@ -199,7 +200,7 @@ class LinearStage(Stage):
         Returns
         -------
         Tensor
-            Brightness of each image that fits best, (P,).
+            Brightness of each image that fits best, (P,); its error relative to its contrast stands in `error_p`.
         """
         target_pyx = self.predict_wide(self.volume(field), self.rows)
         inside_pyx = self.crop(target_pyx)
@@ -212,6 +213,7 @@ class LinearStage(Stage):
         weight_p = wider * gain_p**2 / (squared_p * len(self.rows))
         self.equations = self.normal.equations(target_pyx - 1.0, weight_p)
         self._offset = float(squared_p.log().mean()) - 1.0
+        self.error_p = (squared_p / (self.images_pyx - 1.0).square().mean((1, 2))).sqrt()
         return gain_p
 
     def loss(self, field: NeuralField, smoothing: float) -> Tensor:

@@ -25,8 +25,10 @@ from recon.account import Account, check_time_limit, tell_missing
 from recon.device import choose_device
 from recon.field import no_pulse
 from recon.field_file import program_versions
+from recon.lights import NothingMeasured, lights_of
 from recon.reconstruct import Reconstruction, State
 from recon.result import History
+from recon.stored_images import StoredImages
 from recon.survey import survey_capture
 from recon.tiles import TiledField, central_window
 from recon.visit import read_visit
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader
+    from recon.lights import MeasuredImages
     from recon.messages import Event, FitSettings
     from recon.result import Field
     from recon.survey import Survey
@@ -107,6 +110,8 @@ class TiledReconstruction:
                 " in tiles."
             )
         self._reasons: list[str] = []
+        self._errors: list[NDArray[np.float64]] = []
+        self._stored: StoredImages | None = None
         self._sha256 = ""
 
     # --- input, as in Reconstruction ----------------------------------------------------------------------------------
@@ -241,6 +246,7 @@ class TiledReconstruction:
         self._tiles[self._number] = field
         self._middle_field = None
         self._reasons.append(field.history.reason)
+        self._errors.append(self._tile.error_p.astype(np.float64))
         self._model = field.history.forward_model  # type: ignore[assignment]
         self._steps_before += field.history.steps
         self._next_tile()
@@ -248,6 +254,7 @@ class TiledReconstruction:
     def _next_tile(self) -> None:
         self._changes_before = self.changes
         self._tile = None
+        self._tell_lights()
         self._to_do.remove(self._number)
         if not self._to_do:
             last = self._reasons[-1]
@@ -278,7 +285,7 @@ class TiledReconstruction:
     def _tell_of_tile(self, event: Event) -> None:
         """Pass on what a tile tells, as part of the whole."""
         match event:
-            case messages.Phase(name="finished") | messages.Finished():
+            case messages.Phase(name="finished") | messages.Finished() | messages.Lights():
                 pass
             case messages.Phase(name=name, detail=detail):
                 self._emit(messages.Phase(self.run, name, f"{self._tile_text()}: {detail}"))
@@ -308,7 +315,36 @@ class TiledReconstruction:
         whole[:, :2] = lower, lower + np.array([columns, rows]) * pixel_um
         return whole
 
+    def _tell_lights(self) -> None:
+        """Tell the errors of the patterns, each the mean over the tiles done."""
+        if any(self._tiles):
+            self._emit(lights_of(self.run, self.field(), self._header.patterns_pl, self.error_p))
+
     # --- output -------------------------------------------------------------------------------------------------------
+
+    @property
+    def measured(self) -> MeasuredImages:
+        """The measured images: of the middle while frames come, then of the whole, from the file.
+
+        Raises
+        ------
+        OperatorError
+            The file cannot be read any more.
+        """
+        if self._middle is not None:
+            return self._middle.measured
+        if not any(self._tiles) and (self._tile is None or not self._tile.has_field):
+            return NothingMeasured()
+        if self._stored is None:
+            self._stored = StoredImages(self.capture_path, self.field())
+        return self._stored
+
+    @property
+    def error_p(self) -> NDArray[np.float32]:
+        """Relative error of each pattern's image, the mean over the tiles done, (P,)."""
+        if self._middle is not None:
+            return self._middle.error_p
+        return mean_of_known(self._errors).astype(np.float32)
 
     def field(self) -> Field | TiledField:
         """Return the field as it is now, with its history."""
@@ -346,6 +382,9 @@ class TiledReconstruction:
             pattern_gain_p=mean_of_known([history.pattern_gain_p for history in histories]),
             led_gain_l=mean_of_known([history.led_gain_l for history in histories]),
             versions=program_versions(),
+            capture_folder=str(Path(self.capture_path).absolute().parent),
+            time_point=self.settings.time_point,
+            position=self.settings.position,
         )
 
 

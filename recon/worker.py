@@ -12,25 +12,29 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from acquisition.errors import OperatorError
 from recon import messages, shared
 from recon.device import choose_device, memory_mb
 from recon.field_file import program_versions, read_field, write_field
+from recon.lights import ErrorSurvey, NothingMeasured, lights_of
 from recon.pictures import paint
-from recon.reconstruct import State, field_ready
+from recon.reconstruct import TELL_LIGHTS_S, State, field_ready
 from recon.render import Previews
+from recon.result import Field
 from recon.start import start_live, start_stored
+from recon.stored_images import beside
+from recon.tiles import TiledField
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from recon.lights import MeasuredImages
     from recon.messages import Event, PictureRequest
     from recon.reconstruct import Reconstruction
-    from recon.result import Field
     from recon.tiled import TiledReconstruction
-    from recon.tiles import TiledField
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +70,9 @@ class _View:
     @property
     def slow(self) -> bool:
         """Whether its picture may take seconds: others are painted in between, and a newer request ends it."""
-        return isinstance(self.request, messages.RequestVolume) and self.request.quality == "rest"
+        asked = self.request
+        at_rest = isinstance(asked, messages.RequestVolume) and asked.quality == "rest"
+        return at_rest or isinstance(asked, messages.RequestLight)
 
 
 @dataclass
@@ -108,6 +114,11 @@ class Worker:
     _heartbeat_s: float = 0.0
     _waiting: list[messages.Command] = field(default_factory=list)
     _previews: Previews = field(default_factory=Previews)
+    _measured: MeasuredImages = field(default_factory=NothingMeasured)
+    _told: str = ""
+    _survey: ErrorSurvey | None = None
+    _wants_lights: bool = False
+    _lights_told_s: float = 0.0
     _painting: list[_View] = field(default_factory=list)
     _painted_s: float = 0.0
 
@@ -220,6 +231,7 @@ class Worker:
             case _ if command.run != self.run:
                 log.info("%s of run %d dropped, run is %d", type(command).__name__, command.run, self.run)
             case _ if isinstance(command, messages.PictureRequest):
+                self._wants_lights |= isinstance(command, messages.RequestLight)
                 known = self.views.get(command.view)
                 if known is None or command.request >= known.request.request:
                     self.views[command.view] = _View(command)
@@ -247,14 +259,22 @@ class Worker:
         self.run = run
         self.reconstruction = None
         self.opened = None
+        self._measured, self._told, self._survey, self._wants_lights = NothingMeasured(), "", None, False
         self.views.clear()
 
     def _open(self, path: str) -> None:
         opened = read_field(path, choose_device(self.device))
         sample = opened.volume((16, 64, 64)).real - opened.medium_index
         history = opened.history
+        for tile in opened.tiles if isinstance(opened, TiledField) else (opened,):
+            if tile is not None:
+                tile.network.pulse = self._pulse
         self.opened = opened
         self.emit(field_ready(self.run, opened.bounds, opened.optics, sample))
+        stored, self._told = beside(path, opened)
+        self._measured = stored or NothingMeasured()
+        unknown_p = np.full(len(self._measured.patterns_pl), np.nan, np.float32)
+        self.emit(lights_of(self.run, opened, self._measured.patterns_pl, unknown_p, self._told))
         self.emit(
             messages.Finished(
                 self.run, "opened from file", history.held_out_error, history.seconds, history.steps,
@@ -288,7 +308,7 @@ class Worker:
         advanced = self.reconstruction is not None and self.reconstruction.advance()
         if advanced:
             self.clock.fitted(time.monotonic() - start - (self._painted_s - painted_before_s))
-        return painted or advanced
+        return painted or advanced or self._find_error()
 
     def _field(self) -> Field | TiledField | None:
         if self.opened is not None:
@@ -297,20 +317,63 @@ class Worker:
             return self.reconstruction.field()
         return None
 
+    @property
+    def _fitting(self) -> bool:
+        return self.reconstruction is not None and self.reconstruction.state is State.FITTING
+
     def _field_step(self) -> int:
         return self.reconstruction.changes if self.reconstruction is not None else 0
 
+    def _measured_images(self) -> MeasuredImages:
+        if self.reconstruction is None:
+            return self._measured
+        try:
+            return self.reconstruction.measured
+        except OperatorError as error:
+            log.info("%s", error)
+            return NothingMeasured()
+
+    def _find_error(self) -> bool:
+        """Find the error of one more pattern of a field that no longer changes; whether there was one.
+
+        Of a field in tiles that would take hours: there those found while fitting must do.
+        """
+        over = self.opened is not None or (
+            self.reconstruction is not None and self.reconstruction.state is State.FINISHED
+        )
+        shown = self._field() if over else None
+        if not isinstance(shown, Field) or (self.opened is not None and not self._wants_lights):
+            return False
+        measured = self._measured_images()
+        if self._survey is None:
+            unknown_p = np.full(len(measured.patterns_pl), np.nan, np.float32)
+            self._survey = ErrorSurvey(unknown_p if self.reconstruction is None else self.reconstruction.error_p)
+        if self._survey.done:
+            return False
+        try:
+            self._survey.advance(shown, measured, self._pulse)
+        except _Stop:
+            raise
+        except Exception:  # nobody has asked for it, and it would fail again
+            log.exception("the errors of all patterns could not be found")
+            self._survey.give_up()
+        if self._survey.done or time.monotonic() - self._lights_told_s > TELL_LIGHTS_S:
+            self._lights_told_s = time.monotonic()
+            self.emit(lights_of(self.run, shown, measured.patterns_pl, self._survey.error_p, self._told))
+        return True
+
     def _paint_waiting(self) -> bool:
-        """Answer the views that wait for their first picture, the quick ones first; whether there were any."""
-        due = [view for view in self.views.values() if view.request.run == self.run and not view.answered]
-        if self._painting:  # a slow one, in which only quick ones have their place
-            due = [view for view in due if not view.slow]
-        return self._paint(sorted(due, key=lambda view: view.slow))
+        """Answer the views that wait for their first picture, the quick ones first, the slow ones within the budget.
+
+        Returns whether there were any.
+        """
+        waiting = [view for view in self.views.values() if view.request.run == self.run and not view.answered]
+        may_be_slow = not self._painting and (self.clock.credit_s >= 0.0 or not self._fitting)
+        return self._paint([view for view in waiting if may_be_slow or not view.slow])
 
     def _paint_changed(self) -> bool:
         """Within the budget, paint again what the fit has changed, the view that is farthest behind first."""
-        fitting = self.reconstruction is not None and self.reconstruction.state is State.FITTING
-        if fitting and self.clock.credit_s <= 0.0:
+        if self._fitting and self.clock.credit_s <= 0.0:
             return False
         step = self._field_step()
         behind = [v for v in self.views.values() if v.request.run == self.run and v.painted_step != step]
@@ -320,7 +383,7 @@ class Worker:
         shown = self._field() if due else None
         if shown is None:
             return False
-        for view in due:
+        for view in sorted(due, key=lambda view: view.slow):  # the quick ones are painted within the slow ones
             start, painted_before_s = time.monotonic(), self._painted_s
             self._painting.append(view)
             try:
@@ -342,9 +405,10 @@ class Worker:
 
     def _answer(self, view: _View, shown: Field | TiledField) -> None:
         step = self._field_step()
-        picture = paint(view.request, shown, self._previews, (self.run, step), self._pulse)
+        measured = self._measured_images() if isinstance(view.request, messages.RequestLight) else NothingMeasured()
+        picture = paint(view.request, shown, measured, self._previews, (self.run, step), self._pulse)
         view.answered, view.painted_step = True, step
-        self.emit(messages.Picture(view.request, shared.share(picture), view.painted_step))
+        self.emit(messages.Picture(view.request, shared.share(picture), step))
 
 
 def main(connection: Connection, device: str) -> None:

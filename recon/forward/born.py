@@ -47,6 +47,7 @@ class BornModel(LedModel):
 
     name = "born"
     resonant = False
+    bright_field_only = True
     patterns_per_step = 32
 
     def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:

@@ -32,6 +32,8 @@ class ForwardModel(Protocol):
     name: str
     resonant: bool
     """Whether planes must keep between resonances; see `recon.grid.plane_distance_um`."""
+    bright_field_only: bool
+    """Whether light past the aperture is beyond the model."""
     led_na_l2: Tensor
     patterns_per_step: int
     """How many patterns a step of a fit predicts: fewer where each is dear."""

@@ -106,6 +106,7 @@ class MultiSliceModel(LedModel, ABC):
     """Model of any LED, bright field or dark, by waves that travel from plane to plane."""
 
     resonant = False
+    bright_field_only = False
     patterns_per_step = 6
 
     def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:

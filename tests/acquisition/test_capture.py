@@ -137,6 +137,9 @@ def test_dark_background_calibration_and_truth_come_back(tmp_path: Path) -> None
     assert np.array_equal(capture.dark_yx, dark)
     assert capture.background_pyx is not None
     assert np.array_equal(capture.background_pyx, background)
+    part = read_capture(tmp_path / "a.h5", (slice(1, 4), slice(2, 8)), [0, 2]).background_pyx
+    assert part is not None
+    assert np.array_equal(part[[0, 2]], background[[0, 2], 1:4, 2:8]) and not part[[1, 3]].any()
     assert capture.calibration is not None
     assert np.array_equal(capture.calibration.led_na_l2, header.led_na_l2 * 2)
     assert list(capture.calibration.led_gain_l) == [1, 0.9, 1.1, 1]

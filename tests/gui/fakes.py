@@ -49,6 +49,8 @@ def answer_to(request: messages.PictureRequest) -> NDArray[np.float32]:
             return np.ones(request.shape, np.float32)
         case messages.RequestFigures():
             return FIGURES.vector()
+        case messages.RequestLight():
+            return light_picture(request)
 
 
 def picture(request: messages.RequestSlice) -> NDArray[np.float32]:
@@ -59,6 +61,33 @@ def picture(request: messages.RequestSlice) -> NDArray[np.float32]:
     origin, u, v = (np.array(edge) for edge in (request.origin_um, request.u_um, request.v_um))
     points = origin + j[None, :, None] * u + i[:, None, None] * v
     return dn_at(*np.moveaxis(points, -1, 0))
+
+
+LED_NA = np.array([[0.0, 0.0], [0.2, 0.0], [0.0, 0.2], [-0.2, 0.0], [0.0, -0.2], [0.4, 0.0]])
+LIT = np.array([[0, 0], [1, 1], [2, 2], [3, 3], [4, 4]], np.int32)
+"""Each LED but the last, of the dark field, is a pattern."""
+
+
+def lights(run: int, error: float = 0.25, **known: Any) -> messages.Lights:
+    """LEDs of which pattern 2 is held out; their errors rise from LED to LED."""
+    given: dict[str, Any] = {
+        "led_na_l2": LED_NA, "objective_na": 0.3, "largest_na": 0.3, "lit_k2": LIT,
+        "error_p": (error + 0.01 * np.arange(5)).astype(np.float32), "held_out": (2,),
+    }  # fmt: skip
+    return messages.Lights(run, **given | known)
+
+
+def light_picture(asked: messages.RequestLight) -> NDArray[np.float32]:
+    """Stripes that tell the pattern or the direction; as measured 0.1 brighter at the left, or never."""
+    x = np.arange(40) / 40
+    phase = asked.pattern if asked.pattern >= 0 else 10 * asked.na[0] + 5 * asked.na[1]
+    predicted = np.broadcast_to(1 + 0.2 * np.sin(12 * x + phase), (30, 40)).astype(np.float32)
+    measured = predicted + np.where(x < 0.5, 0.1, 0).astype(np.float32)
+    if asked.pattern < 0:
+        measured = np.full_like(measured, np.nan)
+        if np.hypot(*asked.na) > 0.3:
+            predicted = measured
+    return np.stack([predicted, measured, predicted - measured])
 
 
 class FakeProcess:
@@ -72,6 +101,7 @@ class FakeProcess:
         self.requests: list[messages.RequestSlice] = []
         self.measured: list[messages.PictureRequest] = []
         self.forgotten: list[str] = []
+        self.light_requests: list[messages.RequestLight] = []
         self.runs = 0
 
     def start(self) -> None:
@@ -119,6 +149,8 @@ class FakeProcess:
         assert isinstance(command, messages.PictureRequest)
         if isinstance(command, messages.RequestSlice):
             self.requests.append(command)
+        elif isinstance(command, messages.RequestLight):
+            self.light_requests.append(command)
         else:
             self.measured.append(command)
         if not self.hold:

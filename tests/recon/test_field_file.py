@@ -24,7 +24,7 @@ from tests.recon.fields import GRID, HISTORY, random_points, rough_field
 
 @pytest.fixture(scope="module")
 def field():
-    history = replace(HISTORY, versions=program_versions())
+    history = replace(HISTORY, versions=program_versions(), capture_folder="/data", time_point=3, position=0)
     return replace(rough_field(), history=history)
 
 

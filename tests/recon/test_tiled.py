@@ -14,8 +14,9 @@ import torch
 from acquisition.errors import OperatorError
 from recon import load_field, survey, tiled
 from recon.field_file import write_field
-from recon.messages import FieldReady, Finished, FitProgress, FitSettings, Notice, Phase, Picture, Saved
-from recon.quality import correlation, psnr_db
+from recon.lights import light_pair
+from recon.messages import FieldReady, Finished, FitProgress, FitSettings, Lights, Notice, Phase, Picture, Saved
+from recon.quality import contrast_error, correlation, psnr_db
 from recon.reconstruct import Reconstruction, State
 from recon.start import start_live, start_stored
 from recon.survey import CPU_SIDE, tile_side
@@ -86,9 +87,10 @@ def test_tiles_agree_with_the_whole_and_with_the_truth(large, large_capture, tmp
     gc.disable()  # it is not by luck that the tile before is gone
     events = []
     try:
-        field = run_through(large_capture, IN_TILES, events.append).field()
+        run = run_through(large_capture, IN_TILES, events.append)
     finally:
         gc.enable()
+    field = run.field()
 
     assert max(rows * columns for rows, columns in read) <= 64 * 64
     assert field.shape_zyx == whole.shape_zyx
@@ -110,6 +112,15 @@ def test_tiles_agree_with_the_whole_and_with_the_truth(large, large_capture, tmp
     predicted = [correlation(found.intensity(RING_NA[row]), large.counts_pyx[row]) for found in (field, whole)]
     print("unseen LED", predicted)
     assert predicted[0] > predicted[1] - 0.05
+
+    # Images are compared as a whole, measured ones come from the file.
+    told = kind(events, Lights)
+    assert len(told) == 4 and np.isfinite(told[-1].error_p).all()
+    assert told[-1].led_na_l2 == pytest.approx(RING_NA) and told[-1].held_out == field.history.held_out
+    assert run.measured.patterns_pl.shape == (19, 19) and run.measured.mean_is_one
+    predicted, image = light_pair(row, (0.0, 0.0), field, run.measured, lambda: None)
+    assert image == pytest.approx((large.counts_pyx[row] - 100.0) / (large.counts_pyx[row] - 100.0).mean(), rel=1e-5)
+    assert contrast_error(predicted, image) < 1.3 * told[-1].error_p[row]
 
     # One run is told, with one field and one end.
     (ready,), (finished,) = kind(events, FieldReady), kind(events, Finished)
@@ -268,6 +279,7 @@ def test_live_without_a_file_ends_with_the_middle(large):
         pass
     assert run.state is State.FINISHED
     assert run.field().shape_zyx[1:] == (64, 64)
+    assert run.error_p.shape == (19,) and run.measured.image(3).shape == (64, 64)
     assert any("in no file" in notice.text for notice in kind(events, Notice))
 
 

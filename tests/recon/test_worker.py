@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from recon import load_field
-from recon.messages import FieldReady, Finished, FitProgress, Heartbeat, Phase, Picture, RequestSlice, Saved
+from recon.messages import (
+    FieldReady,
+    Finished,
+    FitProgress,
+    Heartbeat,
+    Lights,
+    Phase,
+    Picture,
+    RequestLight,
+    RequestSlice,
+    Saved,
+)
 from tests.recon.process import LONG, SHORT, feed, plane
 
 pytestmark = pytest.mark.usefixtures("every_frame_is_taken")
@@ -189,6 +200,27 @@ def test_a_request_is_answered_within_a_step_of_a_slow_fit(process, heard, cells
     print(f"answers after {np.round(delays, 2)} s")
     assert len(progress) < 20
     assert np.median(delays) < 1.0
+
+
+def test_lights_are_answered_while_the_field_is_fitted_and_after(process, heard, cells, cells_capture):
+    run = process.start_stored(str(cells_capture), LONG)
+    heard.wait(FitProgress, run)
+    told = heard.wait(Lights, run)
+    assert told.lit_k2.tolist() == [[k, k] for k in range(19)] and told.held_out == (4, 13)
+    for request, pattern in ((1, 4), (2, 7)):
+        process.send(RequestLight(run, "light", request, pattern))
+        heard.wait(Picture, run, until=lambda event, request=request: event.request == request)
+        step, (predicted, measured, residual) = heard.pictures[run, "light", request][-1]
+        assert predicted.shape == (64, 64) and np.allclose(residual, predicted - measured)
+        signal = cells.counts_pyx[pattern] - np.float32(cells.header.optics.camera_offset)
+        assert np.allclose(measured, signal / signal.mean(), atol=1e-5)
+        assert predicted.mean() == pytest.approx(1.0, abs=1e-4)
+    heard.wait(Picture, run, until=lambda event: event.request == 2 and event.step > step)
+    before = heard.of(FitProgress, run)[-1].step
+    heard.wait(FitProgress, run, until=lambda event: event.step > before + 10)
+    process.finish_now(run)
+    heard.wait(Finished, run)
+    heard.wait(Lights, run, until=lambda event: bool(np.isfinite(event.error_p).all()))
 
 
 def tiled(shot, times):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtWidgets import QSizePolicy
 
 from gui import theme
 from gui.quiet_plot import QuietPlot
@@ -45,6 +46,7 @@ class OpacityEditor(QuietPlot):
         self.setAccessibleDescription("Drag points; double click adds one, right click removes one.")
         self.setToolTip("Opacity by index. Drag points; double click adds one, right click removes one.")
         self.setFixedHeight(130)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.points: Points = ((0.0, 0.0), (0.02, 0.3))
         self._dragged: int | None = None
         self._range = (0.0, 0.02)

@@ -169,7 +169,7 @@ class Rays:
         return right, down, away
 
     def seen(self, shape: tuple[int, int], every: int, count: tuple[int, int], device: torch.device) -> Tensor:
-        """Whether every so-manieth ray, rows and columns of them, is on a screen of `shape`, with a margin."""
+        """Whether each n-th ray, `count` rows and columns of them, is on a screen of `shape`, with a margin."""
         per_px = np.linalg.inv(_per_pixel(self))
         rows, columns = (
             self.first_um[k] + every * self.spacing_um[k] * np.arange(count[k]) - self.camera.centre_um[axis]

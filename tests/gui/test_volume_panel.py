@@ -77,6 +77,7 @@ def test_coarse_while_moving_and_sharp_in_steps_at_rest(shown, qtbot):
     qtbot.keyClick(shown.view, Qt.Key.Key_Left)
     assert [asked.quality for asked in shown.asked] == ["moving"]
     assert max(shown.asked[0].shape) <= 256
+    answer_all(shown)
     qtbot.waitUntil(lambda: shown.asked[-1].quality == "rest")
     answer_all(shown)
     sizes = [asked.shape[1] for asked in shown.asked if asked.quality == "rest"]

@@ -59,6 +59,7 @@ def measure(window: MainWindow, view: SliceView, when: str, count: int) -> dict[
         def __init__(self) -> None:
             super().__init__()
             self.painted = False
+            self.wanted = view.shown_plane()
             self.gap_s = 0.0
             self._beat_s = time.perf_counter()
             self._timer = QTimer(self)
@@ -71,7 +72,7 @@ def measure(window: MainWindow, view: SliceView, when: str, count: int) -> dict[
             self.gap_s, self._beat_s = max(self.gap_s, now_s - self._beat_s), now_s
 
         def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-            if event.type() == QEvent.Type.Paint:
+            if event.type() == QEvent.Type.Paint and view.shown_plane() == self.wanted:
                 QTimer.singleShot(0, self.note)  # after this event
             return super().eventFilter(watched, event)
 
@@ -89,11 +90,10 @@ def measure(window: MainWindow, view: SliceView, when: str, count: int) -> dict[
         navigator.cursor_um = tuple((middle + place * normal).tolist())  # without the coarse picture of a moving hand
         wanted = view.visible()
         assert wanted is not None
+        watch.wanted, watch.painted = wanted, False
         start_s = time.perf_counter()
         view.sharp.ask(wanted)
-        wait_for("a slice", lambda wanted=wanted: view.shown_plane() == wanted)
-        watch.painted = False
-        wait_for("its paint event", lambda: watch.painted)
+        wait_for("a slice", lambda: watch.painted)
         took_ms.append(1000 * (time.perf_counter() - start_s))
     view.canvas.viewport().removeEventFilter(watch)
     plane = view.shown_plane()

@@ -9,6 +9,8 @@ known, and read, where it is there:
   Its attribute `images_address` says where `images` has its head: another program that rewrites the file copies the
   numbers but moves the head, so that they are known to be out of date;
 * /entry/dark, attributes `exposure_ms` (float), `frames` (int: how many were averaged) and `time` (ISO 8601, UTC);
+* /entry/darks (D, H, W) float32: means of the dark frames of other exposures than that of /entry/dark; attributes
+  `exposure_ms` (D,) float, `frames` (D,) int, and `time` of the latest;
 * /entry, attribute `is_reference` (bool): a capture of the empty field, see `acquisition.capture_reference`;
 * /entry/background, attributes `reference` (name of the file it comes from), `time` (when that was taken) and `frames`
   (how many were averaged for each pattern).

@@ -19,8 +19,7 @@
 
 `acquisition.pacing` takes the frames and sees to it that they belong to their LEDs; here they are stored and told.
 
-Dark frames belong to an exposure. The file has room for the mean of one kind: that of the plan's main exposure. They
-are taken once, in the first visit.
+Dark frames belong to an exposure: the file gets their mean for each one. They are taken once, in the first visit.
 """
 
 from __future__ import annotations
@@ -95,6 +94,27 @@ class _Noting:
         return isinstance(error, Exception)
 
 
+class _DarkMeans:
+    """Means of a plan's dark frames, which come exposure after exposure, each written when it is complete."""
+
+    def __init__(self, plan: ExposurePlan, writer: CaptureWriter) -> None:
+        self._writer = writer
+        self._main_ms = plan.main_exposure_ms
+        self._exposure_ms_n = plan.exposure_ms_n
+        self._per_exposure = plan.dark_count // len(plan.exposures_ms)
+        self._taken: list[Frame] = []
+
+    def add(self, frame: Frame) -> None:
+        self._taken.append(frame)
+        if len(self._taken) < self._per_exposure:
+            return
+        dark_yx = np.stack([taken.image_yx for taken in self._taken]).mean(axis=0, dtype=np.float32)
+        is_main = self._exposure_ms_n[frame.index] == self._main_ms
+        write = self._writer.write_dark if is_main else self._writer.write_other_dark
+        write(dark_yx, frame.exposure_ms, self._per_exposure)
+        self._taken.clear()
+
+
 class Scan:
     """One run of an experiment into one file.
 
@@ -106,7 +126,7 @@ class Scan:
         What to expose and when and where (a bare plan: once, here), the file, and what to write about it
         (`Instrument.capture_header`).
     on_frame
-        Called on the scan's thread with each frame once it is stored; the dark frames that the file gets the mean of
+        Called on the scan's thread with each frame once it is stored; dark frames, of which the file gets the mean,
         come with pattern -1. What it raises is logged, and the scan goes on.
     on_status
         Called on the scan's thread whenever the status has changed, and every second of a wait; what it raises is
@@ -297,8 +317,7 @@ class Scan:
     def _expose_all(self, visit: Visit, writer: CaptureWriter) -> FinishReason:
         """Take and store every frame of one visit, until done or cancelled."""
         plan, first, taken_count = self._experiment.plan_of(visit), self._status.frames_done, 0
-        dark_total = np.zeros(self._header.image_shape, np.float32)
-        darks_left = per_exposure = plan.dark_count // len(plan.exposures_ms)
+        darks = _DarkMeans(plan, writer)
         finished = False
         while not finished:  # once, and again after each pause
             if not self._may_go_on():
@@ -316,11 +335,8 @@ class Scan:
                         writer.write_frame(frame)
                         self._saturation.see(frame)
                         self._pass_on(frame)
-                    elif plan.exposure_ms_n[taken.index] == plan.main_exposure_ms:
-                        dark_total += frame.image_yx
-                        darks_left -= 1
-                        if darks_left == 0:
-                            writer.write_dark(dark_total / np.float32(per_exposure), frame.exposure_ms, per_exposure)
+                    else:
+                        darks.add(frame)
                         self._pass_on(frame)
                     taken_count += 1
                     self._exposing_s += time.perf_counter() - began_s

@@ -91,6 +91,7 @@ def _capture(file: Path) -> dict[str, Any]:
         "largest_saturated_fraction": saturated,
         "exposure_ms": sorted(set(capture.exposure_ms_n.tolist())),
         "dark_frame": capture.dark_yx is not None,
+        "dark_exposures_ms": [dark.exposure_ms for dark in capture.darks],
         "background": capture.background_pyx is not None,
         "reference": capture.header.is_reference,
         "calibration": None if capture.calibration is None else capture.calibration.method,

@@ -136,7 +136,8 @@ def _held_out_error(
     rows, columns = (min(size, LARGEST_CROP) for size in header.image_shape)
     top, left = (header.image_shape[0] - rows) // 2, (header.image_shape[1] - columns) // 2
     middle = np.s_[..., top : top + rows, left : left + columns]
-    dark, background = (None if part is None else part[middle] for part in (capture.dark_yx, capture.background_pyx))
+    darks = [replace(dark, image_yx=dark.image_yx[middle]) for dark in capture.darks]
+    background = None if capture.background_pyx is None else capture.background_pyx[middle]
     # The light is given: the reconstruction fits no rims again, by which candidates would differ.
     no_gain_l = np.full(len(header.led_na_l2), np.nan)
     directions = Calibration(header.led_na_l2, no_gain_l, header.optics.objective_na, math.nan, "orientation")
@@ -151,13 +152,14 @@ def _held_out_error(
         replace(header, image_shape=(rows, columns)),
         FitSettings(model="born", max_seconds=seconds, device=device, hold_out=held_out),
         keep_end,
-        dark,
+        darks,
         background,
         available=capture.pattern_n,
         calibration=directions,
     )
-    for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx[middle], strict=True):
-        run.add_frame(pattern, image_yx)
+    frames = zip(capture.pattern_n.tolist(), capture.images_nyx[middle], capture.exposure_ms_n.tolist(), strict=True)
+    for pattern, image_yx, exposure_ms in frames:
+        run.add_frame(pattern, image_yx, exposure_ms)
     run.frames_done()
     while run.advance():
         pass

@@ -364,7 +364,7 @@ def test_dark_frames_and_backgrounds(tmp_path: Path) -> None:
         assert np.array_equal(capture.background_pyx, images[::-1])
         assert capture.dark_yx is not None
         assert np.all(capture.dark_yx == 100.5)
-        assert capture.dark_exposure_ms is None
+        assert capture.darks[0].exposure_ms is None
 
 
 @pytest.mark.parametrize(

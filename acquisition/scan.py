@@ -216,8 +216,6 @@ class Scan:
             travel = self._prepare()
             expected = self._lit_per_visit * self._experiment.scan_count
             writer = CaptureWriter(self._path, self._header, frames_planned=expected)
-            if (truth := self._instrument.truth) is not None:
-                writer.write_truth(truth)
             reason = self._visit_all(travel, writer)
         self._report(state=ScanState.FINISHING)
         with _Noting(problems, "The LEDs could not be switched off and may still be on: "):
@@ -261,6 +259,8 @@ class Scan:
                 except _CancelledError:
                     return FinishReason.CANCELLED
             self._report(state=ScanState.RUNNING)
+            if number == 1 and self._experiment.stays and (truth := self._instrument.truth()) is not None:
+                writer.write_truth(truth)
             if self._expose_all(visit, writer) is FinishReason.CANCELLED:
                 return FinishReason.CANCELLED
         expected = self._lit_per_visit * self._experiment.scan_count

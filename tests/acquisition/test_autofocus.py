@@ -168,8 +168,8 @@ def test_a_drive_that_counts_the_other_way_is_understood(
     straight = found_z_um(instrument, REFOCUS, 0.0, tmp_path / "a.h5")
     microscope = instrument.simulated
     assert microscope is not None
-    place = microscope._place
-    monkeypatch.setattr(microscope, "_place", lambda: (*place()[:2], -place()[2]))
+    place = microscope.place
+    monkeypatch.setattr(microscope, "place", lambda: (*place()[:2], -place()[2]))
     assert found_z_um(instrument, REFOCUS, 6.0, tmp_path / "b.h5") == pytest.approx(-straight, abs=1.2)
 
 

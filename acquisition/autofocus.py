@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.errors import OperatorError
 from acquisition.header import optics_of
 from acquisition.micromanager import MicroManagerError
@@ -211,7 +212,7 @@ def _vertex(values: NDArray[np.float64]) -> float:
 def _half_light(instrument: Instrument, exposure_ms: float) -> tuple[NDArray[np.float32], float]:
     """Half of the aperture, (L,), as bright together as one LED, and for how long to expose."""
     na_l2, limits = instrument.led_na_l2, instrument.profile.camera.exposure_ms
-    half_l = (np.hypot(*na_l2.T) <= instrument.profile.objective.na) & (na_l2[:, 0] > 1e-6)
+    half_l = inside_aperture(na_l2, instrument.profile.objective.na) & (na_l2[:, 0] > 1e-6)
     count = int(half_l.sum())
     if count == 0:
         raise AutofocusError(
@@ -274,7 +275,7 @@ def opposite_pairs(led_na_l2: NDArray[np.float64], objective_na: float) -> list[
     AutofocusError
         The board has no such pair.
     """
-    bright = np.flatnonzero(np.hypot(*led_na_l2.T) <= objective_na)
+    bright = np.flatnonzero(inside_aperture(led_na_l2, objective_na))
     pairs: list[Pair] = []
     for axis in (0, 1):
         for led in bright[np.argsort(-led_na_l2[bright, axis], kind="stable")].tolist():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.pacing import CHECK_FRAMES
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def estimate(
     exposed_l = plan.patterns_pl[rows].T @ plan.exposure_ms_n[lit_n] / 1000
     shining_s = float(plan.patterns_pl[rows].sum(axis=1) @ frame_ms_n[lit_n]) / 1000
     light_s, exposing_s = scans * float(exposed_l.sum()), scans * float(plan.exposure_ms_n[lit_n].sum()) / 1000
-    inside_l = np.hypot(*led_na_l2.T) <= profile.objective.na
+    inside_l = inside_aperture(led_na_l2, profile.objective.na)
     bright, lit_pl = int(inside_l.sum()), plan.patterns_pl > 0
     irradiance = profile.illumination.irradiance_mw_per_cm2
     scan_s, round_s, total_s, late_s = _times(experiment, frame_ms_n, lit_n)

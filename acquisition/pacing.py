@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.errors import OperatorError
 from acquisition.led_array.protocol import Capability, LedArrayError, SequenceRun
 from acquisition.micromanager import MicroManagerError
@@ -309,7 +310,7 @@ def _brightest(instrument: Instrument, plan: ExposurePlan, order_n: NDArray[np.i
     used = np.unique(order_n[order_n != DARK])
     if not len(used):
         return DARK
-    inside_l = np.hypot(*instrument.led_na_l2.T) <= instrument.profile.objective.na
+    inside_l = inside_aperture(instrument.led_na_l2, instrument.profile.objective.na)
     rows_pl = plan.patterns_pl[used] * plan.exposure_ms_p[used, None]
     return int(used[np.lexsort((rows_pl.sum(axis=1), rows_pl @ inside_l))[-1]])
 

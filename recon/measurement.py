@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.capture import DarkFrame, counts_without_light
 from acquisition.errors import OperatorError
 
@@ -181,7 +182,7 @@ class Measurement:
     def _is_dark_field(self, pattern: int) -> bool:
         """Whether none of a pattern's LEDs shines into the aperture: an empty field is dark then, and no measure."""
         lit = self.header.patterns_pl[pattern] > 0
-        return bool((np.hypot(*self.header.led_na_l2[lit].T) > self.header.optics.objective_na).all())
+        return not inside_aperture(self.header.led_na_l2[lit], self.header.optics.objective_na).any()
 
     def __len__(self) -> int:
         """Count the patterns measured so far."""

@@ -27,9 +27,10 @@ from acquisition.capture import Optics, Truth
 from acquisition.errors import OperatorError
 from acquisition.leds import led_na, led_positions_mm
 from acquisition.simulated.boards import make_board
+from acquisition.simulated.bodies import volume_zyx
 from acquisition.simulated.camera import SimulatedCamera
 from acquisition.simulated.optics import AngledImager
-from acquisition.simulated.phantoms import make_phantom, volume_zyx
+from acquisition.simulated.phantoms import make_phantom
 from acquisition.simulated.sensor import Sensor
 from acquisition.simulated.transport import EmulatedPort
 from acquisition.simulated.uneven_field import UnevenField

@@ -45,6 +45,9 @@ def check_numbers(capture: OpenCapture) -> Iterator[Finding]:
         yield level("frames", f"{count} of {int(planned)} planned", "Reconstruct what is there, or scan again.")
     elif max(counts.values()) == count == whole:
         yield ok("frames", f"{count} whole") if count else error("frames", "none", "Scan again.")
+    if unchecked := int(file["entry"].attrs.get("frames_unchecked", 0)):
+        text = f"{unchecked} were taken before a pause or the end by cancelling: that LEDs were in step was not checked"
+        yield warning("steps", text, "Compare some images with those of a scan that came to its end.")
 
 
 def check_patterns(capture: OpenCapture) -> Iterator[Finding]:

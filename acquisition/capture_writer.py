@@ -203,6 +203,14 @@ class CaptureWriter:
         parts = {"dn": truth.dn_zyx, "z_um": truth.z_um, "led_na": truth.led_na_l2}
         self._write_group("truth", parts if truth.kappa_zyx is None else {**parts, "kappa": truth.kappa_zyx})
 
+    def write_unchecked(self, frames: int) -> None:
+        """Note that of so many frames nobody has seen whether LEDs and frames had stayed in step."""
+        try:
+            self._file["entry"].attrs["frames_unchecked"] = frames
+            self._store()
+        except OSError as error:
+            raise self._disk_error("write to", error) from error
+
     def finish(self, status: CaptureStatus) -> Path:
         """Set the status, close the file and give it its name; a second call does nothing.
 

@@ -14,6 +14,8 @@
 * running: frame by frame. A frame is on disk before anybody is told of it, so killing the program loses nothing.
 * paused: after the frame in hand, LEDs off; the clock of the time-lapse stands still.
 * finishing: LEDs off, whatever has happened; the file gets its status.
+  Frames before a pause or the end by cancelling have none after them that show whether LEDs and frames had stayed in
+  step (`acquisition.pacing`): the file tells how many.
 * finished: `complete` only when every frame of every visit is in the file. Cancelled or failed, at whichever visit, the
   file keeps all that was stored.
 
@@ -164,6 +166,7 @@ class Scan:
         frames = plan.dark_count + visits * self._lit_per_visit
         self._status = ScanStatus(ScanState.IDLE, None, 0, frames, visits=visits)
         self._exposing_s = 0.0  # of the frames done, for the estimate of those left
+        self._unchecked = 0  # frames stored of sequences that did not come to their end, where it is checked
         self._full_count = 2**header.optics.bit_depth - 1
 
     @property
@@ -225,6 +228,8 @@ class Scan:
                 with _Noting(problems, "The capture has no background: "):
                     writer.write_reference(self._reference)
             with _Noting(problems):
+                if self._unchecked:
+                    writer.write_unchecked(self._unchecked)
                 path = writer.finish(_FILE_STATUS[reason])
             if path is None:
                 reason = FinishReason.FAILED
@@ -322,6 +327,7 @@ class Scan:
         while not finished:  # once, and again after each pause
             if not self._may_go_on():
                 return FinishReason.CANCELLED
+            stored_before = writer.frames_written
             with closing(take_frames(self._instrument, plan, taken_count)) as frames:
                 # After the last frame the source has still to see that all have been in step.
                 while taken_count == plan.frame_count or not (self._control.paused or self._control.cancelled):
@@ -341,6 +347,8 @@ class Scan:
                     taken_count += 1
                     self._exposing_s += time.perf_counter() - began_s
                     self._tell_progress(first + taken_count)
+            if not finished:
+                self._unchecked += writer.frames_written - stored_before
         return FinishReason.COMPLETE
 
     def _frame(self, visit: Visit, first: int, taken: TakenFrame) -> Frame:

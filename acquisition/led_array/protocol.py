@@ -62,6 +62,8 @@ class BoardInfo:
         it stores none.
     min_interval_ms
         Shortest time of a pattern in a sequence advanced by the timer.
+    min_trigger_interval_ms
+        The same in a sequence advanced by a trigger: a camera that leads must not expose again sooner.
     """
 
     name: str
@@ -72,6 +74,7 @@ class BoardInfo:
     capabilities: Capability = NOTHING_SPECIAL
     max_sequence: int | None = None
     min_interval_ms: float = 0.0
+    min_trigger_interval_ms: float = 0.0
 
 
 @dataclass(frozen=True)

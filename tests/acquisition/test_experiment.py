@@ -121,6 +121,15 @@ def test_autofocus_takes_its_time(plan: ExposurePlan, small_profile: Profile) ->
     assert with_it.total_s - without.total_s == pytest.approx(2 * 15 * (10 + 26) / 1000)
 
 
+def test_what_the_plan_leaves_undone_is_told(small_profile: Profile) -> None:
+    dark = make_plan(PlanSettings(kind="darkfield", rings=1, exposure_ms=1.0), LED_NA, 0.4, 2.0)
+    lines = estimate(Experiment(dark), small_profile, LED_NA).lines()
+    assert any("no field can be reconstructed" in line for line in lines)
+    assert not any("settle_ms" in line for line in lines)
+    led = estimate(Experiment(replace(dark, pace=Pace.BOARD)), small_profile, LED_NA).lines()
+    assert any("settle_ms (2 ms) is not waited for" in line for line in led)
+
+
 def test_mixed_patterns_are_told(small_profile: Profile) -> None:
     plan = make_plan(PlanSettings(kind="dpc", na_max=0.9, exposure_ms=1.0), np.vstack([LED_NA, -LED_NA]), 0.4, 0)
     figures = estimate(Experiment(plan), small_profile, np.vstack([LED_NA, -LED_NA]))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.board_pose import BoardPose
 from acquisition.rims import Rims
 
@@ -72,12 +73,6 @@ class PoseFit:
     reasons: tuple[str, ...] = ()
 
 
-def dark_field(led_na_l2: Floats, objective_na: float) -> NDArray[np.bool_]:
-    """Which LEDs (L,) lie outside the pupil: their images lack the unscattered light."""
-    outside_l: NDArray[np.bool_] = np.hypot(*led_na_l2.T) >= objective_na
-    return outside_l
-
-
 def fit_pose(
     images_pyx: NDArray[np.floating],
     patterns_pl: NDArray[np.floating],
@@ -103,7 +98,7 @@ def fit_pose(
     single_p = np.flatnonzero((patterns_pl > 0).sum(axis=1) == 1)
     led = patterns_pl[single_p].argmax(axis=1)
     nominal = BoardPose((0.0, 0.0), 0.0, 1.0, optics.objective_na)
-    bright_field = np.hypot(*led_na_l2[led].T) < optics.objective_na
+    bright_field = inside_aperture(led_na_l2[led], optics.objective_na)
     if bright_field.sum() < LEAST_LEDS:
         reason = f"{bright_field.sum()} images of a single bright-field LED, at least {LEAST_LEDS} are needed"
         nothing = np.full(len(images_pyx), np.nan)
@@ -115,7 +110,7 @@ def fit_pose(
     pose = rims.pose(q)
     na_p2 = pose.led_na(rims.position_mm_p3, rims.led_na_p2)
     dark_p = np.zeros(len(images_pyx), bool)
-    dark_p[single_p] = ~rims.lit_p | dark_field(na_p2, pose.objective_na)
+    dark_p[single_p] = ~(rims.lit_p & inside_aperture(na_p2, pose.objective_na))
     score_p = np.full(len(images_pyx), np.nan)
     used = rims.used_p
     score_p[single_p[used]] = rims.found_p[used] / np.maximum(rims.expected_p[used], 1e-9)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.capture_dark import EXPOSURE_TOLERANCE, read_darks
 from acquisition.capture_layout import FRAME_DATA
 from acquisition.finding import Finding, error, ok, warning
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 SATURATED_LIMIT = 0.001
 """Share of saturated pixels from which an image misleads a reconstruction."""
 _OLDEST_DARK_H = _OLDEST_BACKGROUND_H = 24.0
-_EXPOSURE_TOLERANCE = 0.01
 _NAMED = 5
 
 
@@ -45,6 +45,9 @@ def check_numbers(capture: OpenCapture) -> Iterator[Finding]:
         yield level("frames", f"{count} of {int(planned)} planned", "Reconstruct what is there, or scan again.")
     elif max(counts.values()) == count == whole:
         yield ok("frames", f"{count} whole") if count else error("frames", "none", "Scan again.")
+    if unchecked := int(file["entry"].attrs.get("frames_unchecked", 0)):
+        text = f"{unchecked} were taken before a pause or the end by cancelling: that LEDs were in step was not checked"
+        yield warning("steps", text, "Compare some images with those of a scan that came to its end.")
 
 
 def check_patterns(capture: OpenCapture) -> Iterator[Finding]:
@@ -171,36 +174,42 @@ def check_references(capture: OpenCapture) -> Iterator[Finding]:
 
 
 def _dark(file: h5py.File) -> Iterator[Finding]:
-    dark = file["entry/dark"]
-    values, known = dark[()], dark.attrs
+    darks = read_darks(file["entry"])
     light = file["entry/data/images"]
-    if not np.isfinite(values).all():
+    if not all(np.isfinite(dark.image_yx).all() for dark in darks):
         yield error("dark frame", "has pixels without number", "Take it again.")
         return
+    mean = float(darks[0].image_yx.mean())
     brightest = max((float(light[frame].mean()) for frame in {0, len(light) - 1} if len(light)), default=np.inf)
-    if values.mean() > brightest:
-        yield warning("dark frame", f"brighter ({values.mean():.0f} counts) than an image", "Shut out the room light.")
-    exposure = file["entry/data/exposure_ms"][()]
-    own = known.get("exposure_ms")
-    if own is not None and len(exposure) and (np.abs(exposure / own - 1) > _EXPOSURE_TOLERANCE).any():
-        text = f"exposed for {own:g} ms, the images for {exposure.min():g} to {exposure.max():g} ms"
+    if mean > brightest:
+        yield warning("dark frame", f"brighter ({mean:.0f} counts) than an image", "Shut out the room light.")
+    own_ms = [dark.exposure_ms for dark in darks if dark.exposure_ms is not None]
+    used_ms = np.unique(file["entry/data/exposure_ms"][()])
+    lacking_ms = [ms for ms in used_ms.tolist() if all(abs(ms / own - 1) > EXPOSURE_TOLERANCE for own in own_ms)]
+    exposed = ", ".join(f"{ms:g}" for ms in own_ms)
+    if own_ms and lacking_ms:
+        text = f"exposed for {exposed} ms, images for {', '.join(f'{ms:g}' for ms in lacking_ms[:_NAMED])} ms"
         yield warning("dark frame", text, "Take dark frames of the same exposure.")
         return
-    if "time" in known:
-        taken = datetime.fromisoformat(str(known["time"]))
-        age_h = abs((datetime.fromisoformat(str(file["entry"].attrs["start_time"])) - taken).total_seconds()) / 3600
-        if age_h > _OLDEST_DARK_H:
+    for name in ("dark", "darks"):
+        taken = file["entry"][name].attrs.get("time") if name in file["entry"] else None
+        if taken is not None and (age_h := _hours_from_start(file, str(taken))) > _OLDEST_DARK_H:
             text = f"taken {age_h:.0f} h away from the images; {_OLDEST_DARK_H:.0f} h is the limit"
             yield warning("dark frame", text, "Take dark frames with each scan.")
             return
-    yield ok("dark frame", f"mean {values.mean():.1f} counts" + (f", {own:g} ms" if own is not None else ""))
+    yield ok("dark frame", f"mean {mean:.1f} counts" + (f", {exposed} ms" if exposed else ""))
+
+
+def _hours_from_start(file: h5py.File, taken: str) -> float:
+    """Hours between a time (ISO 8601) and the start of the capture."""
+    start = datetime.fromisoformat(str(file["entry"].attrs["start_time"]))
+    return abs((start - datetime.fromisoformat(taken)).total_seconds()) / 3600
 
 
 def _age_of_background(file: h5py.File) -> Finding | None:
     """Warn of a background taken long before or after; None where all is well or nobody knows."""
     try:
-        taken = datetime.fromisoformat(str(file["entry/background"].attrs["time"]))
-        age_h = abs((datetime.fromisoformat(str(file["entry"].attrs["start_time"])) - taken).total_seconds()) / 3600
+        age_h = _hours_from_start(file, str(file["entry/background"].attrs["time"]))
     except (KeyError, ValueError, TypeError):
         return None
     if age_h <= _OLDEST_BACKGROUND_H:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.finding import Finding, error, ok, warning
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def check_leds(file: h5py.File) -> Iterator[Finding]:
         led = int(position_l3[:, 2].argmin())
         text = f"LED {led} lies {position_l3[led, 2]:g} mm below the sample"
         yield error("LED positions", text, CORRECT_PROFILE)
-    outside = int((lit & (na > objective_na)).sum())
+    outside = int((lit & ~inside_aperture(na_l2, objective_na)).sum())
     if outside:
         yield warning(
             "LEDs out of NA",

@@ -21,7 +21,7 @@ ANOTHER_COPY = "Take another copy of the file; if there is none, acquire again."
 
 @dataclass(frozen=True)
 class Part:
-    """A dataset of the contract; `shape` in letters: n frames, h, w rows and columns, p patterns, l LEDs, z planes."""
+    """A dataset of the contract; `shape` in letters: n frames, h, w rows and columns, p patterns, l LEDs, d, z."""
 
     path: str
     kind: str
@@ -36,6 +36,7 @@ PARTS = (
     *(Part(f"entry/data/{name}", np.dtype(dtype).name, "n") for name, dtype in PER_FRAME.items()),
     Part("entry/data/image_offset", "int64", "n", required=False),
     Part("entry/dark", "float32", "hw", required=False),
+    Part("entry/darks", "float32", "dhw", required=False),
     Part("entry/background", "float32", "phw", required=False),
     Part("entry/illumination/led_position_mm", "float64", "l3"),
     Part("entry/illumination/led_na", "float64", "l2"),

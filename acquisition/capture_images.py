@@ -122,7 +122,9 @@ def _write_references(path: Path, header: CaptureHeader, folder: Path) -> None:
     capture = read_capture(path, patterns=[])
     if header.profile_toml:
         (folder / "profile.toml").write_text(header.profile_toml, encoding="utf-8")
-    images = {} if capture.dark_yx is None else {"dark/dark.tif": capture.dark_yx}
+    images = {}
+    for number, dark in enumerate(capture.darks):  # the first is that of the main exposure
+        images[f"dark/dark{f'_{dark.exposure_ms:g}ms' if number else ''}.tif"] = dark.image_yx
     if capture.background_pyx is not None:
         for pattern, image in enumerate(capture.background_pyx):
             images[f"background/{_pattern_name(header, pattern)}.tif"] = image

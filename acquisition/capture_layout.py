@@ -4,11 +4,15 @@ Only the `capture_*` modules know what is where in the file. Beyond the contract
 known, and read, where it is there:
 
 * /entry, attribute `frames_planned`: how many frames the scan was to store (int);
+* /entry, attribute `frames_unchecked` (int): of how many frames it was never checked that LEDs and frames had stayed in
+  step, as the scan was cancelled or paused before;
 * /entry/data/image_offset (N,) int64: byte of the file at which the counts of a frame begin, uncompressed, rows of
   uint16. With it frames are read from a file that is cut off, although HDF5's own index of them lies behind the cut.
   Its attribute `images_address` says where `images` has its head: another program that rewrites the file copies the
   numbers but moves the head, so that they are known to be out of date;
 * /entry/dark, attributes `exposure_ms` (float), `frames` (int: how many were averaged) and `time` (ISO 8601, UTC);
+* /entry/darks (D, H, W) float32: means of the dark frames of other exposures than that of /entry/dark; attributes
+  `exposure_ms` (D,) float, `frames` (D,) int, and `time` of the latest;
 * /entry, attribute `is_reference` (bool): a capture of the empty field, see `acquisition.capture_reference`;
 * /entry/background, attributes `reference` (name of the file it comes from), `time` (when that was taken) and `frames`
   (how many were averaged for each pattern).

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 import h5py
 import numpy as np
 
+from acquisition.capture_dark import read_darks
 from acquisition.capture_layout import FRAME_DATA, PER_FRAME, SCHEMA, SCHEMA_VERSION, CaptureError, is_schema, part_path
-from acquisition.capture_records import Calibration, Capture, CaptureHeader, CaptureStatus, Optics, Truth
+from acquisition.capture_records import (
+    Calibration,
+    Capture,
+    CaptureHeader,
+    CaptureStatus,
+    Optics,
+    Truth,
+)
 
 if TYPE_CHECKING:
     import os
@@ -88,11 +96,10 @@ def read_capture(
             header=header,
             status=status,
             images_nyx=data["images"][chosen, rows, columns],
-            dark_yx=reader.optional("entry/dark", np.float32, (rows, columns)),
+            darks=read_darks(reader.get("entry"), (rows, columns)),
             background_pyx=_background(reader, header.image_shape, (rows, columns), patterns),
             calibration=calibration,
             path=Path(path),
-            dark_exposure_ms=_known(reader, "entry/dark", "exposure_ms"),
             frames_planned=_known(reader, "entry", "frames_planned"),
             **per_frame,
         )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from acquisition.capture_dark import DarkFrame
+
 CaptureStatus = Literal["running", "complete", "aborted", "failed"]
 
 
@@ -162,7 +164,7 @@ class Truth:
 class Capture:
     """A capture in memory, whole frames only; named as the datasets of the file; `images_nyx` (N, H, W) uint16.
 
-    `dark_exposure_ms` and `frames_planned` are None where the file does not tell.
+    `darks` begins with that of the main exposure; `frames_planned` is None where the file does not tell.
     """
 
     header: CaptureHeader
@@ -174,9 +176,13 @@ class Capture:
     saturated_fraction_n: NDArray[np.float64]
     time_point_n: NDArray[np.int32]
     position_n: NDArray[np.int32]
-    dark_yx: NDArray[np.float32] | None
+    darks: tuple[DarkFrame, ...]
     background_pyx: NDArray[np.float32] | None
     calibration: Calibration | None
     path: Path
-    dark_exposure_ms: float | None = None
     frames_planned: int | None = None
+
+    @property
+    def dark_yx(self) -> NDArray[np.float32] | None:
+        """(H, W), of the main exposure; None where there is none."""
+        return self.darks[0].image_yx if self.darks else None

@@ -5,8 +5,8 @@ a capture in whose terms they are put: exposed for as long as the capture's fram
 
     background = (empty - dark of the reference) * exposure / exposure of the reference + dark of the capture
 
-so that whoever divides by `background - dark` need not know where it came from. Patterns are matched by what shines,
-never by their number.
+(each dark frame that of the nearest exposure), so that whoever divides by `background - dark` need not know where it
+came from. Patterns are matched by what shines, never by their number.
 
 The averages are not smoothed. What is uneven on the way to the camera (dust above all) has edges as sharp as those of
 a sample, and only a divisor that has them too takes them away. The shot noise of the empty field gets into the images
@@ -25,16 +25,18 @@ import numpy as np
 
 from acquisition.capture_calibration import changed_copy
 from acquisition.capture_check_frames import SATURATED_LIMIT
+from acquisition.capture_dark import EXPOSURE_TOLERANCE, counts_without_light, read_darks
 from acquisition.capture_reader import Reader, read_header
 from acquisition.errors import OperatorError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import h5py
     from numpy.typing import NDArray
 
+    from acquisition.capture_dark import DarkFrame
     from acquisition.capture_records import CaptureHeader
 
 OLDEST_H = 24.0
@@ -44,7 +46,6 @@ _SAME_NA = 0.01
 """LEDs nearer to each other than this are the same one: a board that was put right in the profile has hardly moved."""
 _LEVELS = 255
 """Steps in which brightness is compared."""
-_EXPOSURE_TOLERANCE = 0.01
 _OPTICS_TOLERANCE = 0.001
 _NAMED = 5
 
@@ -63,8 +64,8 @@ class Reference:
         The file and its head.
     pattern_n, exposure_ms_n, saturated_fraction_n
         Of its frames.
-    dark_exposure_ms
-        Of its dark frame; None where it has none, or does not tell.
+    dark_exposures_ms
+        Of its dark frames, that of the main exposure first; None where it does not tell.
     """
 
     path: Path
@@ -72,7 +73,7 @@ class Reference:
     pattern_n: NDArray[np.int32]
     exposure_ms_n: NDArray[np.float64]
     saturated_fraction_n: NDArray[np.float64]
-    dark_exposure_ms: float | None
+    dark_exposures_ms: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +88,10 @@ class MatchedReference:
         Head of the capture.
     row_p
         (P,) the reference's pattern for each one of the capture.
-    scale_p
-        (P,) exposure in the capture over that in the reference.
+    exposure_ms_p, scale_p
+        (P,) exposure in the capture, and that over the exposure in the reference.
     dark_fits
-        Whether the reference's dark frame can stand for the capture's.
+        Whether the reference's dark frames stand for the capture's.
     notices
         What the operator should know.
     """
@@ -98,6 +99,7 @@ class MatchedReference:
     reference: Reference
     header: CaptureHeader
     row_p: NDArray[np.intp]
+    exposure_ms_p: NDArray[np.float64]
     scale_p: NDArray[np.float64]
     dark_fits: bool
     notices: tuple[str, ...]
@@ -108,13 +110,13 @@ class MatchedReference:
         height, width = self.header.image_shape
         return 4 * len(self.row_p) * height * width
 
-    def backgrounds(self, dark: NDArray[np.float32] | np.float32 | None = None) -> Iterator[NDArray[np.float32]]:
+    def backgrounds(self, darks: Sequence[DarkFrame] | None = None) -> Iterator[NDArray[np.float32]]:
         """Give the background of each pattern, (H, W) counts, one after the other.
 
         Parameters
         ----------
-        dark
-            Of the capture; None where its dark frames are still to come: that of the reference, which differs from it
+        darks
+            Of the capture; None where its dark frames are still to come: those of the reference, which differ from them
             by the camera's noise.
 
         Raises
@@ -123,20 +125,24 @@ class MatchedReference:
             The reference cannot be read any more.
         """
         with Reader(self.reference.path) as reader:
-            own_dark = reader.optional("entry/dark", np.float32)
-            if own_dark is None:
-                own_dark = np.float32(self.reference.header.optics.camera_offset)
+            own_darks = read_darks(reader.get("entry"))
+            own_offset, offset = (head.optics.camera_offset for head in (self.reference.header, self.header))
             images = reader.get("entry/data/images")
-            for row, scale in zip(self.row_p, self.scale_p, strict=True):
+            for row, scale, exposure_ms in zip(self.row_p, self.scale_p, self.exposure_ms_p.tolist(), strict=True):
                 frames = np.flatnonzero(self.reference.pattern_n == row)
                 sum_yx = np.zeros(self.header.image_shape, np.float64)
                 for frame in frames:
                     sum_yx += images[frame]
-                empty_yx = (sum_yx / len(frames) - own_dark) * scale
-                yield (empty_yx + (own_dark if dark is None else dark)).astype(np.float32)
+                own_yx = counts_without_light(own_darks, exposure_ms / scale, own_offset)
+                empty_yx = (sum_yx / len(frames) - own_yx) * scale
+                if darks is None:
+                    below = counts_without_light(own_darks, exposure_ms, own_offset)
+                else:
+                    below = counts_without_light(darks, exposure_ms, offset)
+                yield (empty_yx + below).astype(np.float32)
 
     def store(self, entry: h5py.Group) -> None:
-        """Write background, and dark frame where there is none, into the group /entry of an open capture.
+        """Write background, and dark frames where there are none, into the group /entry of an open capture.
 
         Raises
         ------
@@ -148,14 +154,15 @@ class MatchedReference:
         """
         if self.dark_fits and "dark" not in entry:
             with Reader(self.reference.path) as reader:
-                reader.file.copy("entry/dark", entry, "dark")
-        dark = entry["dark"][()] if "dark" in entry else np.float32(self.header.optics.camera_offset)
+                for name in ("dark", "darks"):
+                    if name in reader.file["entry"]:
+                        reader.file.copy(f"entry/{name}", entry, name)
         if "background" in entry:
             del entry["background"]
         shape = (len(self.row_p), *self.header.image_shape)
         try:
             background = entry.create_dataset("background", shape, np.float32, chunks=(1, *shape[1:]))
-            for pattern, image_yx in enumerate(self.backgrounds(dark)):
+            for pattern, image_yx in enumerate(self.backgrounds(read_darks(entry))):
                 background[pattern] = image_yx
             background.attrs.update(
                 reference=self.reference.path.name,
@@ -188,14 +195,13 @@ def read_reference(path: str | os.PathLike[str]) -> Reference:
                 f"Wait for its end, or run: fieldscope recover {path}",
             )
         data = {name: reader.get(f"entry/data/{name}")[()] for name in ("pattern", "exposure_ms", "saturated_fraction")}
-        dark_ms = reader.file["entry/dark"].attrs.get("exposure_ms") if "entry/dark" in reader.file else None
         return Reference(
             Path(path),
             header,
             data["pattern"],
             data["exposure_ms"],
             data["saturated_fraction"],
-            None if dark_ms is None else float(dark_ms),
+            tuple(dark.exposure_ms for dark in read_darks(reader.get("entry"), (slice(0), slice(0)))),
         )
 
 
@@ -231,7 +237,7 @@ def match_reference(
     own_ms_p = np.array([reference.exposure_ms_n[np.flatnonzero(reference.pattern_n == row)[0]] for row in row_p])
     scale_p = np.asarray(exposure_ms_p, np.float64) / own_ms_p
     name, notices = reference.path.name, []
-    scaled = np.flatnonzero(np.abs(scale_p - 1) > _EXPOSURE_TOLERANCE)
+    scaled = np.flatnonzero(np.abs(scale_p - 1) > EXPOSURE_TOLERANCE)
     if len(scaled):
         most = scaled[np.argmax(np.abs(np.log(scale_p[scaled])))]
         notices.append(
@@ -250,8 +256,8 @@ def match_reference(
             f"{name} has up to {bright:.1%} saturated pixels; {SATURATED_LIMIT:.1%} is the limit. Take it again with a"
             " shorter exposure."
         )
-    dark_ms = reference.dark_exposure_ms
-    dark_fits = not has_dark and dark_ms is not None and abs(dark_ms / main_exposure_ms - 1) <= _EXPOSURE_TOLERANCE
+    dark_ms = reference.dark_exposures_ms[0] if reference.dark_exposures_ms else None
+    dark_fits = not has_dark and dark_ms is not None and abs(dark_ms / main_exposure_ms - 1) <= EXPOSURE_TOLERANCE
     if dark_fits:
         notices.append(f"The dark frame comes from {name}.")
     elif not has_dark:
@@ -260,7 +266,8 @@ def match_reference(
             f"{name} {found}, this capture exposes {main_exposure_ms:g} ms: camera.offset_counts is subtracted instead."
             " Take dark frames with the scan (plan.dark_frames), or a reference of the same exposure."
         )
-    return MatchedReference(reference, header, row_p, scale_p, dark_fits, tuple(notices))
+    exposure_ms_p = np.asarray(exposure_ms_p, np.float64)
+    return MatchedReference(reference, header, row_p, exposure_ms_p, scale_p, dark_fits, tuple(notices))
 
 
 def apply_reference(path: Path, reference: Reference, oldest_h: float = OLDEST_H) -> MatchedReference:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import h5py
 import numpy as np
 
+from acquisition.capture_dark import append_dark
 from acquisition.capture_layout import PER_FRAME, SCHEMA, SCHEMA_VERSION, CaptureError, images_address, part_path
 from acquisition.capture_records import Calibration, CaptureHeader, CaptureStatus, Frame, Optics, Truth
 from acquisition.disk_file import DiskFile
@@ -143,7 +144,7 @@ class CaptureWriter:
     def write_dark(
         self, dark_yx: NDArray[np.float32], exposure_ms: float | None = None, frames: int | None = None
     ) -> None:
-        """Store the mean of the dark frames, (H, W) float32 counts.
+        """Store the mean of the dark frames of the main exposure, (H, W) float32 counts.
 
         Parameters
         ----------
@@ -158,6 +159,21 @@ class CaptureWriter:
         if known:
             known["time"] = _now()
         self._write_group("entry", {"dark": np.asarray(dark_yx, np.float32)}, {"dark": known})
+
+    def write_other_dark(self, dark_yx: NDArray[np.float32], exposure_ms: float, frames: int) -> None:
+        """Store the mean of dark frames of one more exposure, beside that of the main one.
+
+        Raises
+        ------
+        CaptureError
+            The disk is full or gone.
+        """
+        check_space(self.path.parent, dark_yx.nbytes, "a dark frame")
+        try:
+            append_dark(self._file["entry"], dark_yx, exposure_ms, frames, _now())
+            self._store()
+        except OSError as error:
+            raise self._disk_error("write to", error) from error
 
     def write_background(self, background_pyx: NDArray[np.float32]) -> None:
         """Store empty-field counts per pattern, (P, H, W) float32, dark not subtracted."""
@@ -186,6 +202,14 @@ class CaptureWriter:
         """Store what the simulated sample and board really were."""
         parts = {"dn": truth.dn_zyx, "z_um": truth.z_um, "led_na": truth.led_na_l2}
         self._write_group("truth", parts if truth.kappa_zyx is None else {**parts, "kappa": truth.kappa_zyx})
+
+    def write_unchecked(self, frames: int) -> None:
+        """Note that of so many frames nobody has seen whether LEDs and frames had stayed in step."""
+        try:
+            self._file["entry"].attrs["frames_unchecked"] = frames
+            self._store()
+        except OSError as error:
+            raise self._disk_error("write to", error) from error
 
     def finish(self, status: CaptureStatus) -> Path:
         """Set the status, close the file and give it its name; a second call does nothing.

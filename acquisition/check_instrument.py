@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.check_geometry import check_pose, compare_positions
 from acquisition.check_leds import judge_exposure, judge_lighting, judge_switching, take_images
 from acquisition.check_trigger import check_triggers, possible_ways
@@ -132,7 +133,7 @@ def check_instrument(
 def exposures_ms(instrument: Instrument, plan: ExposurePlan, leds: NDArray[np.intp]) -> NDArray[np.float64]:
     """How long to expose each LED (K,): as the plan does, or as it would by the profile's bright and dark field."""
     settings = instrument.profile.plan
-    outside_k = np.hypot(*instrument.led_na_l2[leds].T) > instrument.profile.objective.na
+    outside_k = ~inside_aperture(instrument.led_na_l2[leds], instrument.profile.objective.na)
     exposure_ms_k = np.where(outside_k, settings.darkfield_exposure_ms or settings.exposure_ms, settings.exposure_ms)
     single_p = np.flatnonzero((plan.patterns_pl > 0).sum(axis=1) == 1)
     for k, led in enumerate(leds):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.finding import error, ok, warning
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def judge_lighting(seen: LedImages, led_na_l2: Floats, objective_na: float) -> l
 def judge_exposure(seen: LedImages, led_na_l2: Floats, optics: Optics) -> Finding:
     """Whether the exposures of the plan suit the camera's range."""
     bit_depth, objective_na = optics.bit_depth, optics.objective_na
-    bright_k = np.hypot(*led_na_l2[seen.leds].T) < objective_na
+    bright_k = inside_aperture(led_na_l2[seen.leds], objective_na)
     judged = np.flatnonzero(bright_k) if bright_k.any() else np.arange(len(seen.leds))
     top = 2**bit_depth - 1
     brightest = judged[np.lexsort([seen.peak_k[judged], seen.saturated_k[judged]])[-1]]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.pacing import CHECK_FRAMES
+from acquisition.plan import Pace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
 
+LEAST_BRIGHT = 3
+"""Bright-field patterns: two to fit and one to hold out."""
 READOUT_MS = 30.0
 """What a frame takes beyond settling and exposing, until a scan has shown it."""
 LINK_MS = 2.0
@@ -39,6 +43,10 @@ class Estimate:
         Of the plan.
     mixed
         Patterns that light both inside and outside the objective's NA; a reconstruction cannot use them.
+    bright
+        Patterns that light inside alone; a reconstruction of whatever model begins with them.
+    settle_unused_ms
+        The board's settling time where the board leads: it cannot be waited for.
     scan_s, total_s
         Time of the first scan, and from the start to the end of the experiment.
     late_s
@@ -67,6 +75,8 @@ class Estimate:
     patterns: int
     leds: int
     mixed: int
+    bright: int
+    settle_unused_ms: float
     scan_s: float
     total_s: float
     late_s: float
@@ -91,6 +101,16 @@ class Estimate:
         ]
         if self.mixed:
             lines.append(f"{self.mixed} patterns mix bright and dark field: a reconstruction leaves them out")
+        if self.bright < LEAST_BRIGHT:
+            lines.append(
+                f"{self.bright} patterns are bright field alone: no field can be reconstructed, which begins with"
+                f" {LEAST_BRIGHT} of them or more, whatever the model"
+            )
+        if self.settle_unused_ms:
+            lines.append(
+                f"the board leads: led_board.settle_ms ({self.settle_unused_ms:g} ms) is not waited for, the camera"
+                " exposes with the board's pulse"
+            )
         if self.late_s > 0:
             lines.append(
                 f"a time point takes {_short_text(self.round_s)}, the interval is {_short_text(self.interval_s)}:"
@@ -140,9 +160,11 @@ def estimate(
     exposed_l = plan.patterns_pl[rows].T @ plan.exposure_ms_n[lit_n] / 1000
     shining_s = float(plan.patterns_pl[rows].sum(axis=1) @ frame_ms_n[lit_n]) / 1000
     light_s, exposing_s = scans * float(exposed_l.sum()), scans * float(plan.exposure_ms_n[lit_n].sum()) / 1000
-    inside_l = np.hypot(*led_na_l2.T) <= profile.objective.na
+    inside_l = inside_aperture(led_na_l2, profile.objective.na)
     bright, lit_pl = int(inside_l.sum()), plan.patterns_pl > 0
     irradiance = profile.illumination.irradiance_mw_per_cm2
+    lit_in_p, lit_out_p = ((lit_pl & part_l).any(axis=1) for part_l in (inside_l, ~inside_l))
+    board_leads = plan.pace in (Pace.BOARD, Pace.HANDSHAKE)
     scan_s, round_s, total_s, late_s = _times(experiment, frame_ms_n, lit_n)
     frames = scans * int(lit_n.sum())
     return Estimate(
@@ -151,7 +173,9 @@ def estimate(
         dark_frames=plan.dark_count,
         patterns=plan.pattern_count,
         leds=int(lit_pl.any(axis=0).sum()),
-        mixed=int(((lit_pl & inside_l).any(axis=1) & (lit_pl & ~inside_l).any(axis=1)).sum()),
+        mixed=int((lit_in_p & lit_out_p).sum()),
+        bright=int((lit_in_p & ~lit_out_p).sum()),
+        settle_unused_ms=plan.settle_ms if board_leads else 0.0,
         scan_s=scan_s,
         total_s=total_s,
         late_s=late_s,

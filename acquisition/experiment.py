@@ -114,6 +114,12 @@ class Experiment:
         """Number of scans."""
         return self.time_lapse.count * max(1, len(self.positions))
 
+    @property
+    def stays(self) -> bool:
+        """Whether the stages stand still from the first exposure to the last."""
+        searches = 0 if self.autofocus is None else -(-self.time_lapse.count // self.autofocus.every)
+        return len(self.positions) <= 1 and searches <= 1
+
     def visits(self) -> Iterator[Visit]:
         """Yield every scan in the order in which they are made: all positions of a time point, then the next one."""
         places: tuple[Position | None, ...] = self.positions or (None,)

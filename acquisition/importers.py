@@ -7,7 +7,6 @@ All else comes from the hardware profile.
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from acquisition.image_order import Placed, by_name, by_order, by_table, plan_le
 from acquisition.image_sources import ImageImportError, ImageSource, open_source
 from acquisition.leds import led_na, led_positions_mm
 from acquisition.plan import plan_for
+from acquisition.profile_board import BoardGeometry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +86,11 @@ def import_images(
         The output cannot be written.
     """
     source = Path(source)
+    if isinstance(profile.led_board.geometry, BoardGeometry):
+        raise ImageImportError(
+            f"{profile.name} asks the LED board where its LEDs are, and to an import no board is connected.",
+            "Describe the board in the profile that you import with: led_board.geometry of kind grid, ring or list.",
+        )
     positions_mm = led_positions_mm(profile.led_board.geometry)
     directions = led_na(positions_mm, profile.led_board.orientation)
     settings = profile.plan.model_copy(update={"order": "board", "dark_frames": 0})
@@ -119,7 +124,6 @@ def import_images(
                 writer.write_dark(dark_yx)
             if background_pyx is not None:
                 writer.write_background(background_pyx)
-            passes = Counter[int]()
             for number, row in enumerate(placed):
                 image = images.read(row.image)
                 _check(image, images, row.image, first, placed[0].image, 2**header.optics.bit_depth - 1)
@@ -132,11 +136,10 @@ def import_images(
                         exposure_ms=row.exposure_ms or float(plan.exposure_ms_p[pattern]),
                         host_time_s=row.host_time_s,
                         saturated_fraction=float(np.mean(image >= 2**header.optics.bit_depth - 1)),
-                        time_point=passes[pattern] if row.time_point is None else row.time_point,
+                        time_point=row.time_point or 0,
                         position=row.position,
                     )
                 )
-                passes[pattern] += 1
                 if on_progress is not None:
                     on_progress(number + 1, len(placed))
         except BaseException:

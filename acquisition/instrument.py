@@ -138,10 +138,11 @@ class Instrument:
         self._board_closed = False
         self._left_on: LedArrayError | None = None
 
-    @property
     def truth(self) -> Truth | None:
-        """The simulated sample and board as they really are; None on real hardware. Takes a second the first time."""
-        return None if self.simulated is None else self.simulated.truth
+        """Simulated sample and board as they really are now; None on real hardware. Takes a second the first time."""
+        if self.simulated is None:
+            return None
+        return self.simulated.truth(*self._micromanager.call(self.simulated.place))
 
     def capture_header(
         self, plan: ExposurePlan, title: str = "", sample: str = "", operator: str = ""

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.errors import OperatorError
 from acquisition.led_array.protocol import Capability, LedArrayError, SequenceRun
 from acquisition.micromanager import MicroManagerError
@@ -96,18 +97,24 @@ def possible_paces(instrument: Instrument, plan: ExposurePlan | None = None) -> 
     if stores and plan is not None and Capability.SEQUENCE_LEVELS not in info.capabilities and _has_levels(plan):
         no_store = f"the LED board {info.name} stores patterns of one brightness only, and the plan has several"
     no_camera_lead = no_board_lead = no_store
+    too_fast = ""
     if not no_store:
         if Capability.TRIGGER_IN not in info.capabilities:
             no_camera_lead = f"the LED board {info.name} has no trigger input"
         elif not camera.exposure_out:
             no_camera_lead = "the camera's exposure output is not wired to the board (camera.trigger.exposure_out)"
+        if plan is not None and plan.exposures_ms[0] + plan.settle_ms < info.min_trigger_interval_ms:
+            too_fast = (
+                f"the LED board {info.name} shows each pattern for {info.min_trigger_interval_ms:g} ms at least, and"
+                f" the plan exposes {plan.exposures_ms[0]:g} ms"
+            )
         if Capability.TRIGGER_OUT not in info.capabilities:
             no_board_lead = f"the LED board {info.name} has no trigger output"
         elif not camera.has_external_trigger:
             no_board_lead = "the profile does not say how the camera waits for pulses (camera.trigger.external)"
     return {
         Pace.SOFTWARE: "",
-        Pace.CAMERA: no_camera_lead,
+        Pace.CAMERA: no_camera_lead or too_fast,
         Pace.BOARD: no_board_lead,
         Pace.HANDSHAKE: no_camera_lead or no_board_lead,
     }
@@ -309,7 +316,7 @@ def _brightest(instrument: Instrument, plan: ExposurePlan, order_n: NDArray[np.i
     used = np.unique(order_n[order_n != DARK])
     if not len(used):
         return DARK
-    inside_l = np.hypot(*instrument.led_na_l2.T) <= instrument.profile.objective.na
+    inside_l = inside_aperture(instrument.led_na_l2, instrument.profile.objective.na)
     rows_pl = plan.patterns_pl[used] * plan.exposure_ms_p[used, None]
     return int(used[np.lexsort((rows_pl.sum(axis=1), rows_pl @ inside_l))[-1]])
 

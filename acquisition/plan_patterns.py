@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.csv_table import read_rows
 from acquisition.errors import OperatorError
 
@@ -90,8 +91,8 @@ def is_dark_field(
     patterns_pl: NDArray[np.float32], led_na_l2: NDArray[np.float64], objective_na: float
 ) -> NDArray[np.bool_]:
     """Whether no LED of a pattern shines into the objective, (P,)."""
-    inside_l = np.hypot(*led_na_l2.T) <= objective_na
-    dark_p: NDArray[np.bool_] = ~((patterns_pl > 0) & inside_l).any(axis=1)
+    inside_l = inside_aperture(led_na_l2, objective_na)
+    dark_p: NDArray[np.bool_] = np.logical_not(np.any((patterns_pl > 0) & inside_l, axis=1))
     return dark_p
 
 
@@ -148,11 +149,14 @@ def _selected(settings: PlanSettings, led_na_l2: NDArray[np.float64], objective_
             )
         return np.array(settings.leds, np.intp)[:: settings.every]
     low, high = settings.na_min, settings.na_max or objective_na
+    bright_l = inside_aperture(led_na_l2, objective_na)
+    chosen_l = (na >= low) & (na <= high if settings.na_max else bright_l)
     if settings.kind == "brightfield":
-        low, high = 0.0, objective_na
+        (low, high), chosen_l = (0.0, objective_na), bright_l
     elif settings.kind == "darkfield":
         low, high = objective_na, settings.na_max or float(na.max())
-    leds = np.flatnonzero((na > low if settings.kind == "darkfield" else na >= low) & (na <= high))
+        chosen_l = ~bright_l & (na <= high)
+    leds = np.flatnonzero(chosen_l)
     if not len(leds):
         raise PlanError(
             f"No LED of {len(na)} has an illumination NA of {low:g} to {high:g}; the board spans {na.min():.3f} to"
@@ -251,7 +255,7 @@ def _share_out(sizes: list[int], most: int, wanted: int | None) -> tuple[int, li
 
 def _opposite(na_l2: NDArray[np.float64], objective_na: float) -> NDArray[np.float64]:
     """How much the phase contrast of two bright-field LEDs cancels, (L, L), 1 for opposite ones; none in dark field."""
-    if np.hypot(*na_l2[0]) > objective_na:
+    if not inside_aperture(na_l2[0], objective_na):
         return np.zeros((len(na_l2), len(na_l2)))
     squared = ((na_l2[:, None] + na_l2[None]) ** 2).sum(axis=2)
     opposite: NDArray[np.float64] = np.exp(-squared / (2 * (OPPOSITE_SHARE * objective_na) ** 2))

@@ -169,9 +169,15 @@ class AutofocusSettings(Table):
         return np.linspace(-0.5, 0.5, count) * (count - 1) * self.step_um
 
     @property
+    def between_um(self) -> NDArray[np.float64]:
+        """Heights about the sharpest frame of a stack, between its neighbours, at which more frames are taken."""
+        assert self.step_um is not None, "a stack has steps"
+        return np.array([-1.5, -0.5, 0.5, 1.5]) * self.step_um
+
+    @property
     def frames(self) -> int:
         """Number of frames of one search; of a refocus, with one correction."""
-        return len(self.offsets_um) if self.method == "stack" else _REFOCUS_FRAMES
+        return len(self.offsets_um) + len(self.between_um) if self.method == "stack" else _REFOCUS_FRAMES
 
 
 class ExperimentSettings(Table):

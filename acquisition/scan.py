@@ -14,13 +14,14 @@
 * running: frame by frame. A frame is on disk before anybody is told of it, so killing the program loses nothing.
 * paused: after the frame in hand, LEDs off; the clock of the time-lapse stands still.
 * finishing: LEDs off, whatever has happened; the file gets its status.
+  Frames before a pause or the end by cancelling have none after them that show whether LEDs and frames had stayed in
+  step (`acquisition.pacing`): the file tells how many.
 * finished: `complete` only when every frame of every visit is in the file. Cancelled or failed, at whichever visit, the
   file keeps all that was stored.
 
 `acquisition.pacing` takes the frames and sees to it that they belong to their LEDs; here they are stored and told.
 
-Dark frames belong to an exposure. The file has room for the mean of one kind: that of the plan's main exposure. They
-are taken once, in the first visit.
+Dark frames belong to an exposure: the file gets their mean for each one. They are taken once, in the first visit.
 """
 
 from __future__ import annotations
@@ -95,6 +96,27 @@ class _Noting:
         return isinstance(error, Exception)
 
 
+class _DarkMeans:
+    """Means of a plan's dark frames, which come exposure after exposure, each written when it is complete."""
+
+    def __init__(self, plan: ExposurePlan, writer: CaptureWriter) -> None:
+        self._writer = writer
+        self._main_ms = plan.main_exposure_ms
+        self._exposure_ms_n = plan.exposure_ms_n
+        self._per_exposure = plan.dark_count // len(plan.exposures_ms)
+        self._taken: list[Frame] = []
+
+    def add(self, frame: Frame) -> None:
+        self._taken.append(frame)
+        if len(self._taken) < self._per_exposure:
+            return
+        dark_yx = np.stack([taken.image_yx for taken in self._taken]).mean(axis=0, dtype=np.float32)
+        is_main = self._exposure_ms_n[frame.index] == self._main_ms
+        write = self._writer.write_dark if is_main else self._writer.write_other_dark
+        write(dark_yx, frame.exposure_ms, self._per_exposure)
+        self._taken.clear()
+
+
 class Scan:
     """One run of an experiment into one file.
 
@@ -106,7 +128,7 @@ class Scan:
         What to expose and when and where (a bare plan: once, here), the file, and what to write about it
         (`Instrument.capture_header`).
     on_frame
-        Called on the scan's thread with each frame once it is stored; the dark frames that the file gets the mean of
+        Called on the scan's thread with each frame once it is stored; dark frames, of which the file gets the mean,
         come with pattern -1. What it raises is logged, and the scan goes on.
     on_status
         Called on the scan's thread whenever the status has changed, and every second of a wait; what it raises is
@@ -144,6 +166,7 @@ class Scan:
         frames = plan.dark_count + visits * self._lit_per_visit
         self._status = ScanStatus(ScanState.IDLE, None, 0, frames, visits=visits)
         self._exposing_s = 0.0  # of the frames done, for the estimate of those left
+        self._unchecked = 0  # frames stored of sequences that did not come to their end, where it is checked
         self._full_count = 2**header.optics.bit_depth - 1
 
     @property
@@ -196,8 +219,6 @@ class Scan:
             travel = self._prepare()
             expected = self._lit_per_visit * self._experiment.scan_count
             writer = CaptureWriter(self._path, self._header, frames_planned=expected)
-            if (truth := self._instrument.truth) is not None:
-                writer.write_truth(truth)
             reason = self._visit_all(travel, writer)
         self._report(state=ScanState.FINISHING)
         with _Noting(problems, "The LEDs could not be switched off and may still be on: "):
@@ -207,6 +228,8 @@ class Scan:
                 with _Noting(problems, "The capture has no background: "):
                     writer.write_reference(self._reference)
             with _Noting(problems):
+                if self._unchecked:
+                    writer.write_unchecked(self._unchecked)
                 path = writer.finish(_FILE_STATUS[reason])
             if path is None:
                 reason = FinishReason.FAILED
@@ -241,6 +264,8 @@ class Scan:
                 except _CancelledError:
                     return FinishReason.CANCELLED
             self._report(state=ScanState.RUNNING)
+            if number == 1 and self._experiment.stays and (truth := self._instrument.truth()) is not None:
+                writer.write_truth(truth)
             if self._expose_all(visit, writer) is FinishReason.CANCELLED:
                 return FinishReason.CANCELLED
         expected = self._lit_per_visit * self._experiment.scan_count
@@ -297,12 +322,12 @@ class Scan:
     def _expose_all(self, visit: Visit, writer: CaptureWriter) -> FinishReason:
         """Take and store every frame of one visit, until done or cancelled."""
         plan, first, taken_count = self._experiment.plan_of(visit), self._status.frames_done, 0
-        dark_total = np.zeros(self._header.image_shape, np.float32)
-        darks_left = per_exposure = plan.dark_count // len(plan.exposures_ms)
+        darks = _DarkMeans(plan, writer)
         finished = False
         while not finished:  # once, and again after each pause
             if not self._may_go_on():
                 return FinishReason.CANCELLED
+            stored_before = writer.frames_written
             with closing(take_frames(self._instrument, plan, taken_count)) as frames:
                 # After the last frame the source has still to see that all have been in step.
                 while taken_count == plan.frame_count or not (self._control.paused or self._control.cancelled):
@@ -316,15 +341,14 @@ class Scan:
                         writer.write_frame(frame)
                         self._saturation.see(frame)
                         self._pass_on(frame)
-                    elif plan.exposure_ms_n[taken.index] == plan.main_exposure_ms:
-                        dark_total += frame.image_yx
-                        darks_left -= 1
-                        if darks_left == 0:
-                            writer.write_dark(dark_total / np.float32(per_exposure), frame.exposure_ms, per_exposure)
+                    else:
+                        darks.add(frame)
                         self._pass_on(frame)
                     taken_count += 1
                     self._exposing_s += time.perf_counter() - began_s
                     self._tell_progress(first + taken_count)
+            if not finished:
+                self._unchecked += writer.frames_written - stored_before
         return FinishReason.COMPLETE
 
     def _frame(self, visit: Visit, first: int, taken: TakenFrame) -> Frame:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.board_pose import BoardPose
 from acquisition.calibrate import fit_pose
 from recon.measurement import choose_held_out
@@ -52,7 +53,7 @@ class Illumination:
 
     def bright_field(self, patterns_pl: NDArray[np.float32]) -> NDArray[np.int64]:
         """Rows of patterns whose LEDs all shine into the objective's aperture."""
-        return self._rows(patterns_pl, np.hypot(*self.led_na_l2.T) < self.optics.objective_na)
+        return self._rows(patterns_pl, inside_aperture(self.led_na_l2, self.optics.objective_na))
 
     def dark_field(self, patterns_pl: NDArray[np.float32]) -> NDArray[np.int64]:
         """Rows of patterns whose LEDs all shine past it."""

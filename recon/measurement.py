@@ -2,13 +2,13 @@
 
     I = (counts - dark) / (empty - dark)
 
-`dark` is the mean dark frame, else the camera's offset. `empty` is the same pattern's image of an empty field where
-there is one, else the image's own mean, which the unscattered light dominates in bright field. Frames of the same
-pattern are averaged. An empty field that a capture holds is exposed as its frames are, pattern by pattern
-(`acquisition.capture_reference`), so exposures need not be known here.
+`dark` is the mean dark frame of the exposure nearest to the frame's, else the camera's offset. `empty` is the same
+pattern's image of an empty field where there is one, else the image's own mean, which the unscattered light dominates
+in bright field. Frames of the same pattern are averaged. An empty field that a capture holds is exposed as its frames
+are, pattern by pattern (`acquisition.capture_reference`), so it needs no scaling here.
 
-In dark field nothing is seen of an empty field but stray light and what the dark frame, of a shorter exposure, lacks:
-it is subtracted, and the rest divided by its own mean.
+In dark field nothing is seen of an empty field but stray light, and what a dark frame of a shorter exposure lacks: it
+is subtracted, and the rest divided by its own mean.
 
 Saturated pixels are wrong by an unknown amount. The linear model works on whole images in Fourier space and could not
 leave single pixels out; so a frame with many of them is left out as a whole, and a few are told and kept.
@@ -21,9 +21,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
+from acquisition.capture import DarkFrame, counts_without_light
 from acquisition.errors import OperatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader
@@ -76,8 +80,8 @@ class Measurement:
     ----------
     header
         Head of the capture.
-    dark_yx, background_pyx
-        Mean dark frame and empty-field counts per pattern, where the capture has them.
+    darks, background_pyx
+        Mean dark frames and empty-field counts per pattern, where the capture has them.
 
     Raises
     ------
@@ -88,15 +92,16 @@ class Measurement:
     def __init__(
         self,
         header: CaptureHeader,
-        dark_yx: NDArray[np.float32] | None = None,
+        darks: Sequence[DarkFrame] = (),
         background_pyx: NDArray[np.float32] | None = None,
     ) -> None:
         shape = tuple(header.image_shape)
-        if dark_yx is not None and dark_yx.shape != shape:
-            raise OperatorError(
-                f"The dark frame has shape {dark_yx.shape}, the images {shape}.",
-                "Record dark frames with the same ROI.",
-            )
+        for dark in darks:
+            if dark.image_yx.shape != shape:
+                raise OperatorError(
+                    f"The dark frame has shape {dark.image_yx.shape}, the images {shape}.",
+                    "Record dark frames with the same ROI.",
+                )
         expected = (len(header.patterns_pl), *shape)
         if background_pyx is not None and background_pyx.shape != expected:
             raise OperatorError(
@@ -111,21 +116,33 @@ class Measurement:
         self.overexposed: list[int] = []
         """Patterns of frames that were left out for it."""
         self._full_count = 2**header.optics.bit_depth - 1
-        self._dark_yx: NDArray[np.floating] | None = dark_yx
-        self._dark_frames = 0
+        self._darks = list(darks)
+        self._dark_frames: dict[float | None, int] = {}
         self._background_pyx = background_pyx
         self._sums: dict[int, NDArray[np.float32]] = {}
         self._counts: dict[int, int] = {}
         self._levels: dict[int, float] = {}
 
-    def add_dark(self, counts_yx: NDArray[np.uint16]) -> None:
-        """Take a dark frame, (H, W) counts, into the mean."""
-        known = np.zeros(counts_yx.shape) if self._dark_frames == 0 or self._dark_yx is None else self._dark_yx
-        self._dark_frames += 1
-        self._dark_yx = known + (counts_yx - known) / self._dark_frames
+    def add_dark(self, counts_yx: NDArray[np.uint16], exposure_ms: float | None = None) -> None:
+        """Take a dark frame, (H, W) counts, into the mean of its exposure."""
+        place = next((k for k, dark in enumerate(self._darks) if dark.exposure_ms == exposure_ms), None)
+        count = self._dark_frames[exposure_ms] = self._dark_frames.get(exposure_ms, 0) + 1
+        if place is None:
+            place = len(self._darks)
+            self._darks.append(DarkFrame(np.zeros(counts_yx.shape, np.float32), exposure_ms))
+        known_yx = self._darks[place].image_yx if count > 1 else np.float32(0)
+        mean_yx = (known_yx + (counts_yx - known_yx) / count).astype(np.float32)
+        self._darks[place] = DarkFrame(mean_yx, exposure_ms)
 
-    def add(self, pattern: int, counts_yx: NDArray[np.uint16]) -> None:
+    def add(self, pattern: int, counts_yx: NDArray[np.uint16], exposure_ms: float | None = None) -> None:
         """Take a frame, (H, W) counts, of a row of the capture's patterns.
+
+        Parameters
+        ----------
+        pattern, counts_yx
+            The row, and the counts.
+        exposure_ms
+            Of the frame; None: the first dark frame is subtracted.
 
         Raises
         ------
@@ -144,7 +161,7 @@ class Measurement:
         if saturated > SATURATED_MOST:
             self.overexposed.append(pattern)
             return
-        dark = self.header.optics.camera_offset if self._dark_yx is None else self._dark_yx
+        dark = counts_without_light(self._darks, exposure_ms, self.header.optics.camera_offset)
         signal = (counts_yx.astype(np.float32) - dark).astype(np.float32, copy=False)
         level = np.float32(signal.mean())
         empty: np.float32 | NDArray[np.float32] = level
@@ -165,7 +182,7 @@ class Measurement:
     def _is_dark_field(self, pattern: int) -> bool:
         """Whether none of a pattern's LEDs shines into the aperture: an empty field is dark then, and no measure."""
         lit = self.header.patterns_pl[pattern] > 0
-        return bool((np.hypot(*self.header.led_na_l2[lit].T) > self.header.optics.objective_na).all())
+        return not inside_aperture(self.header.led_na_l2[lit], self.header.optics.objective_na).any()
 
     def __len__(self) -> int:
         """Count the patterns measured so far."""

@@ -38,11 +38,11 @@ from recon.quality import value_range
 from recon.result import Field, History
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import Calibration, CaptureHeader, Optics
+    from acquisition.capture import Calibration, CaptureHeader, DarkFrame, Optics
     from recon.assessment import Assessment
     from recon.lights import MeasuredImages
     from recon.messages import Event, FitSettings
@@ -89,7 +89,7 @@ class Reconstruction:
         The operator's choices.
     emit
         Called with each event (`recon.messages`), in the thread that calls `advance`.
-    dark_yx, background_pyx
+    darks, background_pyx
         Of a stored capture.
     capture_name
         Shown and stored with the field.
@@ -112,7 +112,7 @@ class Reconstruction:
         header: CaptureHeader,
         settings: FitSettings,
         emit: Callable[[Event], None],
-        dark_yx: NDArray[np.float32] | None = None,
+        darks: Sequence[DarkFrame] = (),
         background_pyx: NDArray[np.float32] | None = None,
         capture_name: str = "",
         pulse: Callable[[], None] = no_pulse,
@@ -135,7 +135,7 @@ class Reconstruction:
         held_out_by_profile(header, expected, settings.hold_out)
         bright_field = np.intersect1d(nominal(header).bright_field(header.patterns_pl), expected)
         self._first_volume_patterns = min(FIRST_VOLUME_PATTERNS, len(bright_field))
-        self._measurement = Measurement(header, dark_yx, background_pyx)
+        self._measurement = Measurement(header, darks, background_pyx)
         self._light = nominal(header) if calibration is None else stored(header, calibration)
         self._calibrated = calibration is not None
         self._fit: Fit | None = None
@@ -156,13 +156,13 @@ class Reconstruction:
 
     # --- input --------------------------------------------------------------------------------------------------------
 
-    def add_frame(self, pattern: int, counts_yx: NDArray[np.uint16]) -> None:
-        """Take a frame of camera counts; pattern -1 is a dark frame."""
+    def add_frame(self, pattern: int, counts_yx: NDArray[np.uint16], exposure_ms: float | None = None) -> None:
+        """Take a frame of camera counts; pattern -1 is a dark frame. `exposure_ms` chooses what is subtracted."""
         if pattern < 0:
-            self._measurement.add_dark(counts_yx)
+            self._measurement.add_dark(counts_yx, exposure_ms)
         else:
             before, overexposed = len(self._measurement.skipped), len(self._measurement.overexposed)
-            self._measurement.add(pattern, counts_yx)
+            self._measurement.add(pattern, counts_yx, exposure_ms)
             if len(self._measurement.overexposed) > overexposed:
                 self._account.notify(
                     f"A frame of pattern {pattern} is left out: {self._measurement.saturated[pattern]:.1%} of its"

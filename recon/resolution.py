@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
+from acquisition.aperture import inside_aperture
 from recon.field import no_pulse
 from recon.grid import axial_period_um, lateral_period_um
 from recon.tikhonov import solve_tikhonov
@@ -338,7 +339,7 @@ def transfer_coverage(led_na_l2: ArrayLike, optics: Optics, grid: VolumeGrid) ->
     gx, gy = gx[inside], gy[inside]
     out_z = np.sqrt(ball**2 - gx**2 - gy**2)
     weight = (ball / out_z) ** 2 * (sample_step / step) ** 2
-    for ux, uy in na_l2[np.hypot(*na_l2.T) < optics.objective_na] / wavelength:
+    for ux, uy in na_l2[inside_aperture(na_l2, optics.objective_na)] / wavelength:
         fz = out_z - math.sqrt(ball**2 - ux**2 - uy**2)
         places = [
             np.round(f / size).astype(np.int64) + middle

@@ -85,15 +85,16 @@ def start_stored(
         capture.header,
         settings,
         emit,
-        capture.dark_yx,
+        capture.darks,
         capture.background_pyx,
         Path(capture_path).name,
         pulse,
         capture.pattern_n,
         capture.calibration,
     )
-    for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
-        run_of_file.add_frame(pattern, image_yx)
+    frames = zip(capture.pattern_n.tolist(), capture.images_nyx, capture.exposure_ms_n.tolist(), strict=True)
+    for pattern, image_yx, exposure_ms in frames:
+        run_of_file.add_frame(pattern, image_yx, exposure_ms)
     run_of_file.frames_done(capture_path)
     return run_of_file
 

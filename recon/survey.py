@@ -171,9 +171,10 @@ def survey_capture(
 def normalised(capture: Capture, light: Illumination) -> Images:
     """Images of a capture that was read, relative to the empty field."""
     header = replace(capture.header, led_na_l2=light.led_na_l2, optics=light.optics)
-    measurement = Measurement(header, capture.dark_yx, capture.background_pyx)
-    for pattern, image_yx in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
-        measurement.add(pattern, image_yx)
+    measurement = Measurement(header, capture.darks, capture.background_pyx)
+    frames = zip(capture.pattern_n.tolist(), capture.images_nyx, capture.exposure_ms_n.tolist(), strict=True)
+    for pattern, image_yx, exposure_ms in frames:
+        measurement.add(pattern, image_yx, exposure_ms)
     return measurement.images()
 
 

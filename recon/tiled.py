@@ -104,7 +104,7 @@ class TiledReconstruction:
         if not capture_path:
             rows, columns = ((part.stop - part.start) for part in self._window)
             seen = replace(header, image_shape=(rows, columns))
-            self._middle = Reconstruction(run, seen, settings, emit, None, None, capture_name, pulse)
+            self._middle = Reconstruction(run, seen, settings, emit, (), None, capture_name, pulse)
             self._account.notify(
                 f"While frames come, only the middle {rows} x {columns} pixels are reconstructed; the whole follows"
                 " in tiles."
@@ -116,12 +116,12 @@ class TiledReconstruction:
 
     # --- input, as in Reconstruction ----------------------------------------------------------------------------------
 
-    def add_frame(self, pattern: int, counts_yx: NDArray[np.uint16]) -> None:
+    def add_frame(self, pattern: int, counts_yx: NDArray[np.uint16], exposure_ms: float | None = None) -> None:
         """Take a frame of camera counts; pattern -1 is a dark frame."""
         assert self._middle is not None
         if counts_yx.shape == tuple(self._header.image_shape):  # any other is for the reconstruction to refuse
             counts_yx = counts_yx[self._window]
-        self._middle.add_frame(pattern, counts_yx)
+        self._middle.add_frame(pattern, counts_yx, exposure_ms)
 
     def frames_done(self, capture_path: str = "") -> None:
         """No frame will follow."""
@@ -220,14 +220,15 @@ class TiledReconstruction:
             part.header,
             replace(survey.settings, model=self._model, max_seconds=seconds),
             self._tell_of_tile,
-            part.dark_yx,
+            part.darks,
             part.background_pyx,
             pulse=self._pulse,
             available=part.pattern_n,
             calibration=Calibration(led_na_l2, no_gain_l, light.optics.objective_na, math.nan, light.origin),
         )
-        for pattern, image_yx in zip(part.pattern_n.tolist(), part.images_nyx, strict=True):
-            tile.add_frame(pattern, image_yx)
+        frames = zip(part.pattern_n.tolist(), part.images_nyx, part.exposure_ms_n.tolist(), strict=True)
+        for pattern, image_yx, exposure_ms in frames:
+            tile.add_frame(pattern, image_yx, exposure_ms)
         tile.frames_done()
         self._tile = tile
 

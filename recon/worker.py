@@ -240,7 +240,7 @@ class Worker:
             case messages.AddFrame():
                 counts_yx = shared.take(command.image)
                 if self.reconstruction is not None:
-                    self.reconstruction.add_frame(command.pattern, counts_yx)
+                    self.reconstruction.add_frame(command.pattern, counts_yx, command.exposure_ms)
             case messages.FramesDone():
                 if self.reconstruction is not None:
                     self.reconstruction.frames_done(command.capture_path)

@@ -172,6 +172,7 @@ class IlluminateBoard:
             capabilities=can,
             max_sequence=MAX_SEQUENCE,
             min_interval_ms=MIN_INTERVAL_MS,
+            min_trigger_interval_ms=self._sequences.min_trigger_interval_ms,
         )
 
     def _set_color(self, info: BoardInfo) -> None:

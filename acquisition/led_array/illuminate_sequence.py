@@ -39,6 +39,8 @@ class NewSequences:
     """Whether LEDs of different brightness can be stored."""
     setup: tuple[str, ...] = ()
     """Commands before the one that sets the length."""
+    min_trigger_interval_ms = 0.0
+    """For how long a pattern is lit at least, also where a trigger comes sooner."""
 
     def lines(self, levels_pl: NDArray[np.int_], port: str) -> tuple[int, list[str]]:
         """Brightness with which it is to run, and the command that stores each of patterns (P, L) of levels 0 to 255.
@@ -80,6 +82,7 @@ class OldSequences:
 
     levels = True
     setup = ("ssbd.8",)  # bits of each value
+    min_trigger_interval_ms = float(MIN_INTERVAL_MS)
 
     def lines(self, levels_pl: NDArray[np.int_], port: str) -> tuple[int, list[str]]:
         """As `NewSequences.lines`; the values are parts of the highest level of all."""

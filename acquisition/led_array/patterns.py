@@ -33,11 +33,3 @@ def levels_of(brightness: NDArray[np.float32], full: int, led_count: int | None,
         )
     levels: NDArray[np.int_] = np.rint(np.clip(brightness, 0.0, 1.0) * full).astype(int)
     return levels
-
-
-def stores_no_sequences(port: str) -> LedArrayError:
-    """The answer of boards without `Capability.SEQUENCE`."""
-    return LedArrayError(
-        f"The LED board on {port} cannot store a sequence of patterns.",
-        "Scan with the board switched by the computer (software), or use a board with the illuminate firmware.",
-    )

@@ -62,6 +62,8 @@ class BoardInfo:
         it stores none.
     min_interval_ms
         Shortest time of a pattern in a sequence advanced by the timer.
+    min_trigger_interval_ms
+        The same in a sequence advanced by a trigger: a camera that leads must not expose again sooner.
     """
 
     name: str
@@ -72,6 +74,7 @@ class BoardInfo:
     capabilities: Capability = NOTHING_SPECIAL
     max_sequence: int | None = None
     min_interval_ms: float = 0.0
+    min_trigger_interval_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -188,3 +191,36 @@ class LedArray(Protocol):
 
     def close(self) -> None:
         """Let go of the port; safe to call twice. Does not switch off: the caller has done that."""
+
+
+class WithoutSequences(Protocol):
+    """The part of `LedArray` that boards have in common which store nothing."""
+
+    @property
+    def port(self) -> str:
+        """Name of the serial port."""
+
+    def off(self) -> None:
+        """Switch every LED off."""
+
+    def load_sequence(self, patterns_pl: NDArray[np.float32], order_n: NDArray[np.int32]) -> None:
+        """Not possible."""
+        raise self._refusal()
+
+    def start_sequence(self, run: SequenceRun) -> None:
+        """Not possible."""
+        raise self._refusal()
+
+    def wait_sequence(self, timeout_s: float) -> None:
+        """Not possible."""
+        raise self._refusal()
+
+    def stop_sequence(self) -> None:
+        """LEDs off; nothing else can run."""
+        self.off()
+
+    def _refusal(self) -> LedArrayError:
+        return LedArrayError(
+            f"The LED board on {self.port} cannot store a sequence of patterns.",
+            "Scan with the board switched by the computer (software), or use a board with the illuminate firmware.",
+        )

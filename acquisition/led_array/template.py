@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acquisition.led_array.dialogue import Dialogue, shortened
-from acquisition.led_array.patterns import NAMED_COLORS, RGB, levels_of, stores_no_sequences
-from acquisition.led_array.protocol import BoardInfo, Capability, LedArrayError
+from acquisition.led_array.patterns import NAMED_COLORS, RGB, levels_of
+from acquisition.led_array.protocol import BoardInfo, Capability, LedArrayError, WithoutSequences
 from acquisition.led_array.serial_line import SerialLine
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.led_array.protocol import SequenceRun
     from acquisition.profile_template import TemplateSettings
 
 _log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ _log = logging.getLogger(__name__)
 _LINE_END = re.compile(rb"[\r\n]+")
 
 
-class TemplateBoard:
+class TemplateBoard(WithoutSequences):
     """A board that is told each LED in a line of its own and confirms each line (see `LedArray`).
 
     Parameters
@@ -156,22 +155,6 @@ class TemplateBoard:
 
     def _bytes(self, line: str) -> bytes:
         return (line + self._template.line_end).encode("ascii")
-
-    def load_sequence(self, patterns_pl: NDArray[np.float32], order_n: NDArray[np.int32]) -> None:
-        """Not possible."""
-        raise stores_no_sequences(self.port)
-
-    def start_sequence(self, run: SequenceRun) -> None:
-        """Not possible."""
-        raise stores_no_sequences(self.port)
-
-    def wait_sequence(self, timeout_s: float) -> None:
-        """Not possible."""
-        raise stores_no_sequences(self.port)
-
-    def stop_sequence(self) -> None:
-        """LEDs off; nothing else can run."""
-        self.off()
 
     def close(self) -> None:
         """Close the port."""

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acquisition.led_array.dialogue import Dialogue, shortened
-from acquisition.led_array.patterns import NAMED_COLORS, RGB, levels_of, stores_no_sequences
-from acquisition.led_array.protocol import BoardInfo, Capability, LedArrayError
+from acquisition.led_array.patterns import NAMED_COLORS, RGB, levels_of
+from acquisition.led_array.protocol import BoardInfo, Capability, LedArrayError, WithoutSequences
 from acquisition.led_array.serial_line import SerialLine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from acquisition.led_array.protocol import SequenceRun
 
 _FRAME = re.compile(rb"\+\+[ \t\r]*\n(.*?)\n--[ \t\r]*\n", re.DOTALL)
 _START = re.compile(rb"\+\+[ \t\r]*\n")
@@ -32,7 +31,7 @@ _OLD_ARRAY, _OLD_FULL = 0, 1  # LEDArrMode
 _MAX_LEDS_PER_LINE = 100  # 8 KiB a line
 
 
-class Uc2Board:
+class Uc2Board(WithoutSequences):
     """An LED board that speaks the JSON of openUC2 (see `LedArray`).
 
     Parameters
@@ -176,22 +175,6 @@ class Uc2Board:
                 "Check cable and power of the board; flash a current openUC2 firmware.",
             )
         return answer
-
-    def load_sequence(self, patterns_pl: NDArray[np.float32], order_n: NDArray[np.int32]) -> None:
-        """Not possible."""
-        raise stores_no_sequences(self.port)
-
-    def start_sequence(self, run: SequenceRun) -> None:
-        """Not possible."""
-        raise stores_no_sequences(self.port)
-
-    def wait_sequence(self, timeout_s: float) -> None:
-        """Not possible."""
-        raise stores_no_sequences(self.port)
-
-    def stop_sequence(self) -> None:
-        """LEDs off; nothing else can run."""
-        self.off()
 
     def close(self) -> None:
         """Close the port."""

@@ -27,9 +27,10 @@ from acquisition.capture import Optics, Truth
 from acquisition.errors import OperatorError
 from acquisition.leds import led_na, led_positions_mm
 from acquisition.simulated.boards import make_board
+from acquisition.simulated.bodies import volume_zyx
 from acquisition.simulated.camera import SimulatedCamera
 from acquisition.simulated.optics import AngledImager
-from acquisition.simulated.phantoms import make_phantom, volume_zyx
+from acquisition.simulated.phantoms import make_phantom
 from acquisition.simulated.sensor import Sensor
 from acquisition.simulated.transport import EmulatedPort
 from acquisition.simulated.uneven_field import UnevenField
@@ -159,7 +160,7 @@ class SimulatedMicroscope:
     def counts(self, light_l: NDArray[np.float32], exposure_s: float) -> NDArray[np.uint16]:
         """Counts (H, W) of the whole sensor after so long an exposure in this light; on the core's thread."""
         electrons_yx = np.zeros(self.sensor_shape, np.float32)
-        columns, rows, z_um = self._place()
+        columns, rows, z_um = self.place()
         for led in np.flatnonzero(light_l > 1e-6):
             na = self.led_na_l2[led]
             electrons_yx += light_l[led] * self._field.shade(na) * self._imager.result().intensity(na, z_um)
@@ -169,8 +170,8 @@ class SimulatedMicroscope:
         electrons_yx *= np.float32(self._settings.electrons * exposure_s * 1000 / self._profile.plan.exposure_ms)
         return self._sensor.expose(electrons_yx, self._rng)
 
-    def _place(self) -> tuple[int, int, float]:
-        """Where the stages have carried the phantom: columns, rows, and z in micrometres."""
+    def place(self) -> tuple[int, int, float]:
+        """Where the stages have carried the phantom: columns, rows, and z in micrometres; on the core's thread."""
         if self._core is None:
             return 0, 0, 0.0
         stage, core = self._profile.stage, self._core
@@ -181,23 +182,23 @@ class SimulatedMicroscope:
         return round(x_um / self._optics.pixel_um), round(y_um / self._optics.pixel_um), z_um
 
     @cached_property
-    def truth(self) -> Truth:
-        """What the sample and the board really are, on planes about half a micrometre apart and the camera's pixels.
-
-        With the stages at 0.
-        """
+    def _index(self) -> tuple[NDArray[np.float64], NDArray[np.complex64]]:
+        """Planes (Z,) of the truth about half a micrometre apart, and index change (Z, H, W), with the stages at 0."""
         top, bottom = self._profile.sample.z_um
-        count = truth_planes(self._profile.sample.z_um)
-        edges_um = np.linspace(top, bottom, count + 1)
+        edges_um = np.linspace(top, bottom, truth_planes(self._profile.sample.z_um) + 1)
         z_um = 0.5 * (edges_um[:-1] + edges_um[1:])
-        index_zyx = volume_zyx(self._phantom, z_um, self.sensor_shape, self._optics.pixel_um)
+        return z_um, volume_zyx(self._phantom, z_um, self.sensor_shape, self._optics.pixel_um)
+
+    def truth(self, columns: int = 0, rows: int = 0, z_um: float = 0.0) -> Truth:
+        """What sample and board really are on the camera's pixels, with the sample where `place` says."""
+        home_um, index_zyx = self._index
         x, y, width, height = self._profile.camera.roi or (0, 0, *self.sensor_shape[::-1])
-        index_zyx = index_zyx[:, y : y + height, x : x + width]
+        index_zyx = np.roll(index_zyx, (rows, columns), (1, 2))[:, y : y + height, x : x + width]
         kappa_zyx = np.ascontiguousarray(index_zyx.imag)
         return Truth(
             dn_zyx=np.ascontiguousarray(index_zyx.real),
             kappa_zyx=kappa_zyx if kappa_zyx.any() else None,
-            z_um=z_um,
+            z_um=home_um + z_um,
             led_na_l2=self.led_na_l2,
         )
 

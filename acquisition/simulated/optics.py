@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from acquisition.simulated.phantoms import Phantom, volume_zyx
+from acquisition.simulated.bodies import Phantom, volume_zyx
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

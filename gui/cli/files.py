@@ -15,7 +15,6 @@ from gui.cli.arguments import (
     Overwrite,
     Profile,
     Sample,
-    Seconds,
     Title,
     numbers,
     say,
@@ -91,9 +90,8 @@ def check(
         bool, typer.Option("--all-leds", help="Light each LED of the board, not only those of the plan.")
     ] = False,
     orientation: Annotated[
-        bool, typer.Option("--orientation", help="Tell also whether the board is mirrored or turned (minutes).")
+        bool, typer.Option("--orientation", help="Tell also whether the board is mirrored or turned.")
     ] = False,
-    max_seconds: Seconds = 20.0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -104,7 +102,7 @@ def check(
 
     Of an instrument: port, board, camera, pixel size and stages; each LED in an image of its own; exposure; triggers
     where cables are; and where the board is, from the spectra of the images. Put a sample in focus before.
-    --orientation scans and reconstructs each way for --max-seconds.
+    --orientation scans, and reconstructs with the board each way.
 
     Exit code 1 where there is an error.
 
@@ -126,7 +124,7 @@ def check(
         passed = check_file(capture_file, as_json)
     else:
         assert profile is not None
-        passed = check_microscope(profile, all_leds, max_seconds if orientation else None, device, as_json)
+        passed = check_microscope(profile, all_leds, orientation, device, as_json)
     if not passed:
         raise typer.Exit(EXIT_CHECK_FAILED)
 

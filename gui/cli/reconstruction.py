@@ -101,9 +101,8 @@ def calibrate(
     force: Annotated[bool, typer.Option("--force", help="Store also what is not to be trusted.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture if it exists.")] = False,
     orientation: Annotated[
-        bool, typer.Option("--orientation", help="Only tell whether the board is mirrored or turned (minutes).")
+        bool, typer.Option("--orientation", help="Only tell whether the board is mirrored or turned.")
     ] = False,
-    max_seconds: Seconds = 20.0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -111,7 +110,7 @@ def calibrate(
 
     Shift, rotation and distance of the board and the objective's NA follow from the rims of the two discs in the
     spectra of the images. A board turned by 180 degrees shows the same discs: --orientation
-    tells, by reconstructing shortly with each orientation (--max-seconds each) and predicting unseen LEDs.
+    tells, by reconstructing with each orientation; the sample has to be denser than its medium.
 
     Example: `fieldscope calibrate cells.h5 --picture cells-calibration.png`
     """
@@ -120,7 +119,7 @@ def calibrate(
             raise OperatorError("--orientation neither draws nor stores.", "Leave out --picture and --force.")
         from gui.commands.orientation import check_orientation
 
-        say(check_orientation(capture_file, max_seconds, device), as_json)
+        say(check_orientation(capture_file, device), as_json)
         return
     from gui.commands.calibrate import calibrate as run
     from gui.commands.calibrate import readable

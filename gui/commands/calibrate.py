@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acquisition.calibrate import PARAMETERS, fit_pose
-from acquisition.capture import Calibration, check_changeable, read_capture, read_visits, replace_calibration
+from acquisition.capture import (
+    Calibration,
+    check_changeable,
+    counts_without_light,
+    read_capture,
+    read_visits,
+    replace_calibration,
+)
 from acquisition.errors import OperatorError
 from acquisition.plan_patterns import is_dark_field
 from gui.commands.output_file import check_output
@@ -88,11 +95,11 @@ def mean_images(capture: Capture) -> tuple[NDArray[np.float32], NDArray[np.int64
     rows = np.unique(capture.pattern_n).astype(np.int64)
     if not len(rows):
         raise OperatorError(f"{capture.path} has no frames.", "Capture again.")
-    dark = header.optics.camera_offset if capture.dark_yx is None else capture.dark_yx
     # In dark field the empty field shows nothing to divide by.
     dark_p = is_dark_field(header.patterns_pl, header.led_na_l2, header.optics.objective_na)
     images_pyx = np.empty((len(rows), *header.image_shape), np.float32)
-    for image_yx, row in zip(images_pyx, rows, strict=True):
+    for image_yx, row, exposure_ms in zip(images_pyx, rows, exposures_ms(capture, rows).tolist(), strict=True):
+        dark = counts_without_light(capture.darks, exposure_ms, header.optics.camera_offset)
         image_yx[:] = capture.images_nyx[capture.pattern_n == row].mean(axis=0) - dark
         if capture.background_pyx is not None and not dark_p[row]:
             empty_yx = capture.background_pyx[row] - dark

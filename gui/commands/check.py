@@ -35,7 +35,7 @@ def check_file(path: Path, as_json: bool) -> bool:
 
 
 def check_microscope(
-    profile_name: str, all_leds: bool, orientation_s: float | None, device: str, as_json: bool
+    profile_name: str, all_leds: bool, orientation: bool, device: str, as_json: bool
 ) -> bool:
     """Go through an instrument and print what was found; whether it is free of errors.
 
@@ -45,8 +45,8 @@ def check_microscope(
         Of the instrument.
     all_leds
         Light each LED of the board, not only those of the plan.
-    orientation_s, device
-        Tell also whether the board is mirrored or turned, by reconstructions of so many seconds each; None: do not.
+    orientation, device
+        Tell also whether the board is mirrored or turned, by reconstructions there.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def check_microscope(
 
                     try:
                         check_instrument(instrument, tell_at_once, all_leds, progress)
-                        if orientation_s is not None:
+                        if orientation:
                             plan = plan_of(instrument)
                             run_scan(instrument, plan, capture, instrument.capture_header(plan), report)
                     except OperatorError as failure:
@@ -85,23 +85,23 @@ def check_microscope(
                 if signals:
                     raise KeyboardInterrupt
                 if capture.exists():
-                    tell_at_once(_orientation(capture, orientation_s or 0.0, device))
+                    tell_at_once(_orientation(capture, device))
     return tell(profile.name, findings, as_json)
 
 
-def _orientation(capture: Path, seconds: float, device: str) -> Finding:
+def _orientation(capture: Path, device: str) -> Finding:
     """Reconstruct a capture with the board each way."""
     from gui.commands.orientation import check_orientation
 
     name = "Orientation"
     try:
-        result = check_orientation(capture, seconds, device)
+        result = check_orientation(capture, device)
     except OperatorError as failure:
         return error(name, failure.message, failure.remedy)
     if not result["clear"]:
         return warning(name, result["verdict"], "Take another sample, or more LEDs.")
     if result["best"] == "as is":
-        return ok(name, f"{result['verdict']}: the next best way predicts {result['margin']:.1f} times worse")
+        return ok(name, result["verdict"])
     return error(name, result["verdict"], f"In the profile: {result['profile']}.")
 
 

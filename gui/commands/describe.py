@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.capture import read_capture, read_truth
 from acquisition.errors import OperatorError
 from acquisition.profile import load_profile, shipped_profiles
@@ -81,7 +82,7 @@ def _capture(file: Path) -> dict[str, Any]:
         "patterns_without_frame": missing,
         "leds": len(na),
         "leds_lit": int(lit.sum()),
-        "leds_lit_bright_field": int((lit & (na <= optics.objective_na)).sum()),
+        "leds_lit_bright_field": int((lit & inside_aperture(header.led_na_l2, optics.objective_na)).sum()),
         "largest_led_na": round(float(na[lit].max(initial=0.0)), 4),
         "counts_min_mean_max": (
             [int(capture.images_nyx.min()), round(float(capture.images_nyx.mean()), 1), int(capture.images_nyx.max())]
@@ -91,6 +92,7 @@ def _capture(file: Path) -> dict[str, Any]:
         "largest_saturated_fraction": saturated,
         "exposure_ms": sorted(set(capture.exposure_ms_n.tolist())),
         "dark_frame": capture.dark_yx is not None,
+        "dark_exposures_ms": [dark.exposure_ms for dark in capture.darks],
         "background": capture.background_pyx is not None,
         "reference": capture.header.is_reference,
         "calibration": None if capture.calibration is None else capture.calibration.method,

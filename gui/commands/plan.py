@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acquisition.aperture import inside_aperture
 from acquisition.errors import OperatorError
 from acquisition.estimate import estimate
 from acquisition.leds import GeometryError, led_na, led_positions_mm
@@ -89,7 +90,7 @@ def _table(plan: ExposurePlan, led_na_l2: NDArray[np.float64], objective_na: flo
     for pattern in order:
         row_l = plan.patterns_pl[pattern]
         lit = np.flatnonzero(row_l)
-        bright = na_l[lit] <= objective_na
+        bright = inside_aperture(led_na_l2[lit], objective_na)
         rows.append(
             {
                 "pattern": pattern,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from acquisition.capture import apply_reference, check_free_name, check_space, read_reference
+from acquisition.capture_empty import LARGEST_STRUCTURE, structure_of
 from acquisition.errors import OperatorError
 from acquisition.estimate import estimate
 from acquisition.experiment import Experiment
@@ -52,6 +53,13 @@ def scan_reference(
             check_space(output.parent, expected.file_bytes)
         header = replace(instrument.capture_header(plan, TITLE, "none", operator), is_reference=True)
         path = run_scan(instrument, plan, output, header, report)
+        structure = structure_of(path)
+        if structure is not None and structure > LARGEST_STRUCTURE:
+            report.note(
+                f"BAD  the field is not empty: beside dust and uneven light it shows {100 * structure:.1f} % of"
+                f" structure, {100 * LARGEST_STRUCTURE:.1f} % is the limit. Take the sample away, clean what lies near"
+                " the focus, and scan again"
+            )
     return {
         "reference": str(path),
         "profile": profile.name,
@@ -59,6 +67,7 @@ def scan_reference(
         "patterns": plan.pattern_count,
         "frames_averaged": settings.repeats,
         "exposure_ms": plan.exposures_ms.tolist(),
+        "structure": structure,
     }
 
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acquisition.aperture import inside_aperture
 from acquisition.board_pose import BoardPose
-from acquisition.calibrate import PARAMETERS, dark_field, fit_pose
+from acquisition.calibrate import PARAMETERS, fit_pose
 from acquisition.capture import read_capture, read_truth
 from tests.recon.simulate import LONG_WAVES, SHORT_WAVES, photograph, rings
 
@@ -71,8 +72,9 @@ def test_rotation_and_distance(angle_deg, scale):
     np.testing.assert_allclose(now / np.abs(now), turn * was / np.abs(was), atol=1e-9)
 
 
-def test_dark_field():
-    np.testing.assert_array_equal(dark_field(np.array([[0.3, 0.3], [0.4, 0.4], [0.0, 0.0]]), 0.5), [False, True, False])
+def test_the_rim_is_not_bright_field():
+    na_l2 = np.array([[0.3, 0.3], [0.4, 0.4], [0.0, 0.0], [0.5, 0.0]])
+    np.testing.assert_array_equal(inside_aperture(na_l2, 0.5), [True, False, True, False])
 
 
 # --- finding it -------------------------------------------------------------------------------------------------------
@@ -108,7 +110,7 @@ def test_dark_field_leds_do_not_mislead():
     """A ring of LEDs outside the pupil, which the nominal board has inside."""
     leds = np.concatenate([BOARD_NA, rings((8, 0.64))])
     pose = replace(MOVED, distance_scale=0.95)
-    dark = dark_field(pose.led_na(positions_mm(leds), leds), pose.objective_na)
+    dark = ~inside_aperture(pose.led_na(positions_mm(leds), leds), pose.objective_na)
     assert dark.sum() >= 4
     found = fitted(photographed(pose, leds), leds)
     assert found.trusted, found.reasons

@@ -74,7 +74,7 @@ def test_all_of_an_interrupted_scan_comes_back(tmp_path: Path) -> None:
     check_frames(recovery.path, list(range(FRAMES)))
     capture = read_capture(recovery.path)
     assert capture.status == "aborted"
-    assert (capture.frames_planned, capture.dark_exposure_ms) == (100, 10.5)
+    assert (capture.frames_planned, capture.darks[0].exposure_ms) == (100, 10.5)
     assert np.all(capture.dark_yx == np.float32(99.5))
     assert read_truth(recovery.path) is not None
     with h5py.File(recovery.path) as file:

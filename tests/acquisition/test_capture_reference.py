@@ -116,13 +116,40 @@ def test_a_dark_frame_is_taken_over_where_it_fits(tmp_path: Path) -> None:
     assert "The dark frame comes from e.h5." in apply_reference(bare, empty).notices
     capture = read_capture(bare)
     np.testing.assert_array_equal(capture.dark_yx, DARK_YX)
-    assert capture.dark_exposure_ms == 10
+    assert capture.darks[0].exposure_ms == 10
     longer = write(tmp_path / "long.h5", HEADER, 4 * ms_p, None)
     notices = apply_reference(longer, empty).notices
     assert "e.h5 has a dark frame of 10 ms, this capture exposes 40 ms" in notices[1]
     capture = read_capture(longer)
     assert capture.dark_yx is None
     assert capture.background_pyx == pytest.approx(4 * 10 * RATE_PYX + HEADER.optics.camera_offset, abs=2.1)
+
+
+def test_dark_frames_of_several_exposures_are_taken_over_and_each_is_used(tmp_path: Path) -> None:
+    """A sensor that gathers counts without light, more the longer it is exposed."""
+    ms_p = np.array([10.0, 10.0, 10.0, 40.0, 40.0])
+
+    def written(name: str, header: CaptureHeader, dark: bool) -> Path:
+        with CaptureWriter(tmp_path / name, header) as writer:
+            if dark:
+                writer.write_dark(10 * DARK_YX, 10.0, 4)
+                writer.write_other_dark(40 * DARK_YX, 40.0, 4)
+            for pattern, ms in enumerate(ms_p.tolist()):
+                counts = np.rint((RATE_PYX[pattern] + DARK_YX) * ms).astype(np.uint16)
+                writer.write_frame(Frame(pattern, pattern, counts, ms, 0.1 * pattern))
+            return writer.finish("complete")
+
+    empty = read_reference(written("e.h5", empty_header(), dark=True))
+    bare, own = written("bare.h5", HEADER, dark=False), written("own.h5", HEADER, dark=True)
+    for path in (bare, own):
+        apply_reference(path, empty)
+        capture = read_capture(path)
+        assert [dark.exposure_ms for dark in capture.darks] == [10.0, 40.0]
+        expected_pyx = (RATE_PYX + DARK_YX) * ms_p[:, None, None]
+        assert capture.background_pyx == pytest.approx(expected_pyx, abs=0.6)
+        assert not any("exposed for" in found.text for found in check_capture(path))
+    live = list(match_reference(empty, HEADER, ms_p, True, 10.0).backgrounds())
+    assert np.stack(live) == pytest.approx(expected_pyx, abs=0.6)
 
 
 def test_age_and_saturation_are_told(tmp_path: Path) -> None:

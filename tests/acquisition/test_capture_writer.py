@@ -303,7 +303,7 @@ def test_told_size_is_at_least_the_real_one(tmp_path: Path) -> None:
         path = writer.finish("complete")
     assert path.stat().st_size <= capture_bytes(200, (64, 64), backgrounds=4) <= path.stat().st_size + (2 << 20)
     capture = read_capture(path)
-    assert (capture.frames_planned, capture.dark_exposure_ms) == (200, 10.5)
+    assert (capture.frames_planned, capture.darks[0].exposure_ms) == (200, 10.5)
 
 
 def test_a_file_is_in_use_until_its_scan_ends(tmp_path: Path) -> None:

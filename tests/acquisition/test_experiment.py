@@ -47,7 +47,7 @@ def test_all_positions_of_a_time_point_then_the_next(plan: ExposurePlan) -> None
     assert len(visits) == experiment.scan_count
     assert experiment.plan_of(visits[0]) is plan
     assert (experiment.plan_of(visits[1]).order_n >= 0).all()
-    assert focus.frames == 11
+    assert focus.frames == 15
 
 
 def test_one_scan_where_the_stage_stands(plan: ExposurePlan) -> None:
@@ -118,7 +118,16 @@ def test_autofocus_takes_its_time(plan: ExposurePlan, small_profile: Profile) ->
         estimate(Experiment(plan, TimeLapse(0, 4), autofocus=how), small_profile, LED_NA, readout_ms=20, link_ms=1)
         for how in (focus, None)
     )
-    assert with_it.total_s - without.total_s == pytest.approx(2 * 11 * (10 + 26) / 1000)
+    assert with_it.total_s - without.total_s == pytest.approx(2 * 15 * (10 + 26) / 1000)
+
+
+def test_what_the_plan_leaves_undone_is_told(small_profile: Profile) -> None:
+    dark = make_plan(PlanSettings(kind="darkfield", rings=1, exposure_ms=1.0), LED_NA, 0.4, 2.0)
+    lines = estimate(Experiment(dark), small_profile, LED_NA).lines()
+    assert any("no field can be reconstructed" in line for line in lines)
+    assert not any("settle_ms" in line for line in lines)
+    led = estimate(Experiment(replace(dark, pace=Pace.BOARD)), small_profile, LED_NA).lines()
+    assert any("settle_ms (2 ms) is not waited for" in line for line in led)
 
 
 def test_mixed_patterns_are_told(small_profile: Profile) -> None:

@@ -3,48 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
-import scipy.io
 import tifffile
 
 from acquisition.capture import CaptureError, part_path, read_capture
 from acquisition.image_sources import ImageImportError, natural_key, read_tiff
-from acquisition.importers import import_images
-from acquisition.profile import Profile, load_profile, parse_profile, shipped_profiles
-
-
-def small_profile(plan: str = 'kind = "brightfield"', bit_depth: int = 16) -> Profile:
-    """Return the simulated microscope with a board of 3 x 4 LEDs, all bright field."""
-    text = shipped_profiles()["simulated"].read_text(encoding="utf-8")
-    before, rest = text.split("[led_board.geometry]")
-    grid = 'kind = "grid"\nrows = 3\ncolumns = 4\npitch_mm = 5.0\ndistance_mm = 60.0\n'
-    text = f"{before}[led_board.geometry]\n{grid}\n[led_board.orientation]{rest.split('[led_board.orientation]')[1]}"
-    text = text.replace('kind = "brightfield"', plan, 1).replace("bit_depth = 16", f"bit_depth = {bit_depth}")
-    return parse_profile(text, "small.toml")
-
-
-def make_images(count: int = 12, dtype: Any = np.uint16) -> np.ndarray:
-    return np.random.default_rng(3).integers(0, 200, (count, 5, 7)).astype(dtype)
-
-
-def write_images(folder: Path, images: np.ndarray, name: str = "img_{}.tif") -> Path:
-    folder.mkdir(exist_ok=True)
-    for number, image in enumerate(images):
-        tifffile.imwrite(folder / name.format(number), image)
-    return folder
-
-
-def import_tiffs(*arguments: Any, **options: Any) -> Path:
-    """Import camera counts as they are."""
-    path, note = import_images(*arguments, **options)
-    assert note == ""
-    return path
+from acquisition.profile import load_profile
+from tests.acquisition.images_to_import import import_tiffs, make_images, small_profile, write_images
 
 
 def test_algae_measurement_comes_back(shared_data: Path, tmp_path: Path) -> None:
@@ -91,7 +60,7 @@ def test_subset_and_repeats(tmp_path: Path) -> None:
     capture = read_capture(import_tiffs(write_images(tmp_path / "i", images), profile, tmp_path / "a.h5"))
     assert list(capture.header.patterns_pl.argmax(axis=1)) == [7, 2, 5]
     assert list(capture.pattern_n) == [0, 1, 2, 0, 1, 2]
-    assert list(capture.time_point_n) == [0, 0, 0, 1, 1, 1]
+    assert list(capture.time_point_n) == 6 * [0], "as in a scan: repeats are no time points"
     assert np.array_equal(capture.images_nyx, images)
 
 
@@ -269,222 +238,3 @@ def test_a_file_that_appears_meanwhile_is_left_alone(tmp_path: Path) -> None:
         import_tiffs(folder, small_profile(), output, on_progress=appear)
     assert output.read_text() == "somebody else's"
     assert len(read_capture(part_path(output)).images_nyx) == 12
-
-
-# --- stacks, tables, dark frames and backgrounds ----------------------------------------------------------------------
-
-
-def plain(path: Path, images: np.ndarray) -> None:
-    tifffile.imwrite(path, images, photometric="minisblack")
-
-
-def ome(path: Path, images: np.ndarray) -> None:
-    tifffile.imwrite(path, images, ome=True, metadata={"axes": "TYX"}, photometric="minisblack")
-
-
-def big(path: Path, images: np.ndarray) -> None:
-    tifffile.imwrite(path, images, bigtiff=True, compression="zlib", photometric="minisblack")
-
-
-def imagej(path: Path, images: np.ndarray) -> None:
-    tifffile.imwrite(path, images, imagej=True, metadata={"axes": "ZYX"})
-
-
-def one_page_and_the_rest(path: Path, images: np.ndarray) -> None:
-    """As ImageJ writes large stacks: only the first page has a head."""
-    with tifffile.TiffWriter(path, imagej=True) as tiff:
-        tiff.write(images, contiguous=True, metadata={"axes": "TYX"}, truncate=True)
-
-
-@pytest.mark.parametrize(
-    ("write", "name"),
-    [(plain, "a.tif"), (ome, "a.ome.tif"), (big, "a.btf"), (imagej, "a.tiff"), (one_page_and_the_rest, "b.tif")],
-)
-def test_stacks(tmp_path: Path, write: Any, name: str) -> None:
-    images = make_images()
-    write(tmp_path / name, images)
-    capture = read_capture(import_tiffs(tmp_path / name, small_profile(), tmp_path / "a.h5"))
-    assert np.array_equal(capture.images_nyx, images)
-    assert list(capture.header.patterns_pl[capture.pattern_n].argmax(axis=1)) == list(range(12))
-    assert capture.frames_planned == 12
-
-
-def test_a_table_names_the_led_of_each_page(tmp_path: Path) -> None:
-    images = make_images(4)
-    plain(tmp_path / "a.tif", images)
-    table = tmp_path / "leds.csv"
-    table.write_text("page;led;exposure_ms\n3;11;5\n1;2;5\n4;11;2.5\n", encoding="utf-8-sig")
-    capture = read_capture(import_tiffs(tmp_path / "a.tif", small_profile(), tmp_path / "a.h5", table=table))
-    assert np.array_equal(capture.images_nyx, images[[2, 0, 3]])
-    assert list(capture.header.patterns_pl[capture.pattern_n].argmax(axis=1)) == [11, 2, 11]
-    assert list(capture.exposure_ms_n) == [5, 5, 2.5]
-    assert list(capture.time_point_n) == [0, 0, 1]
-    table.write_text("led\n7\n0\n3\n1\n")
-    capture = read_capture(import_tiffs(tmp_path / "a.tif", small_profile(), tmp_path / "b.h5", table=table))
-    assert np.array_equal(capture.images_nyx, images)
-    assert list(capture.header.patterns_pl[capture.pattern_n].argmax(axis=1)) == [7, 0, 3, 1]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "no rows with a column led"),
-        ("number,page\n1,1\n", "no rows with a column led"),
-        ("led\n1\n2\n", "has 2 rows, .* holds 4 images"),
-        ("led,page\n1,9\n", "Line 2 .* names the image '9', which is not there"),
-        ("led,page\n12,1\n", "names LED 12; the board has LEDs 0 to 11"),
-        ("led,page\n1,1\nx,2\n", "Line 3 .*invalid literal"),
-        ("led,page\n1,1\n2,1\n", "names 1 more than once"),
-        ("led,page,exposure_ms\n1,1,-3\n", "exposure of -3 ms"),
-        ("led,page\n1\n", "which is not there"),
-        ("led,page\n1,\xff", "not there"),
-    ],
-)
-def test_wrong_tables(tmp_path: Path, text: str, message: str) -> None:
-    plain(tmp_path / "a.tif", make_images(4))
-    (tmp_path / "leds.csv").write_text(text)
-    with pytest.raises(ImageImportError, match=message) as error:
-        import_images(tmp_path / "a.tif", small_profile(), tmp_path / "a.h5", table=tmp_path / "leds.csv")
-    assert error.value.remedy
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "leds.csv"]
-
-
-def test_dark_frames_and_backgrounds(tmp_path: Path) -> None:
-    images = make_images()
-    source = write_images(tmp_path / "i", images, "img_{}.tif")
-    write_images(tmp_path / "bg", images[::-1].copy(), "img_{}.tif")
-    plain(tmp_path / "dark.tif", np.stack([np.full((5, 7), 99, np.uint16), np.full((5, 7), 102, np.uint16)]))
-    for number, pattern in enumerate([None, "img_{led}.tif"]):
-        path = import_tiffs(
-            source, small_profile(), tmp_path / f"{number}.h5", name_pattern=pattern, background=tmp_path / "bg",
-            dark=tmp_path / "dark.tif",
-        )  # fmt: skip
-        capture = read_capture(path)
-        assert capture.background_pyx is not None
-        assert np.array_equal(capture.background_pyx, images[::-1])
-        assert capture.dark_yx is not None
-        assert np.all(capture.dark_yx == 100.5)
-        assert capture.dark_exposure_ms is None
-
-
-@pytest.mark.parametrize(
-    ("write", "option", "message"),
-    [
-        (lambda path: plain(path, make_images(11)), "background", "holds 11 images, the plan .background of .*12"),
-        (lambda path: plain(path, np.zeros((12, 5, 8), np.uint16)), "background", r"Image 1 of .* is \(5, 8\)"),
-        (lambda path: plain(path, np.full((5, 7), np.nan, np.float32)), "dark", "pixels that are no counts"),
-        (lambda path: plain(path, np.zeros((5, 7), np.int32)), "dark", r"is \(5, 7\) int32"),
-        (lambda path: path.write_bytes(b"no"), "dark", "cannot be read"),
-        (lambda path: None, "dark", "no folder or file"),
-    ],
-)
-def test_wrong_references(tmp_path: Path, write: Any, option: str, message: str) -> None:
-    folder = write_images(tmp_path / "i", make_images())
-    write(tmp_path / "r.tif")
-    with pytest.raises(ImageImportError, match=message) as error:
-        import_images(folder, small_profile(), tmp_path / "a.h5", **{option: tmp_path / "r.tif"})
-    assert error.value.remedy
-    assert not (tmp_path / "a.h5").exists()
-    assert not part_path(tmp_path / "a.h5").exists()
-
-
-def test_stacks_that_are_none(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "colour.tif", np.zeros((5, 7, 3), np.uint8), photometric="rgb")
-    with tifffile.TiffWriter(tmp_path / "sizes.tif") as tiff:
-        tiff.write(np.zeros((5, 7), np.uint16))
-        tiff.write(np.zeros((5, 8), np.uint16))
-    whole = tmp_path / "whole.tif"
-    big(whole, make_images())
-    (tmp_path / "cut.tif").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    (tmp_path / "notes.txt").write_text("no")
-    for name in ("colour.tif", "sizes.tif", "cut.tif", "notes.txt"):
-        with pytest.raises(ImageImportError) as error:
-            import_images(tmp_path / name, small_profile(), tmp_path / "a.h5")
-        assert error.value.remedy
-    assert not (tmp_path / "a.h5").exists()
-
-
-# --- .mat files -------------------------------------------------------------------------------------------------------
-
-
-def matlab_7_3(path: Path, **arrays: np.ndarray) -> None:
-    """Write as MATLAB does: the first axis of an array is the last one of the file."""
-    with h5py.File(path, "w", userblock_size=512) as file:
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array.T).attrs["MATLAB_class"] = np.bytes_("double")
-        file["Hreal"] = np.zeros((12, 3, 7, 5), [("real", "f4"), ("imag", "f4")])
-
-
-def matlab_5(path: Path, **arrays: np.ndarray) -> None:
-    scipy.io.savemat(path, {**arrays, "NA": 0.65, "Hreal": np.zeros((5, 7, 3, 12), np.complex64)}, do_compression=True)
-
-
-@pytest.mark.parametrize("write", [matlab_7_3, matlab_5])
-@pytest.mark.parametrize("name", ["I", "I_Raw", "dat", "mine"])
-def test_counts_of_matlab(tmp_path: Path, write: Any, name: str) -> None:
-    images = make_images()
-    write(tmp_path / "a.mat", **{name: np.moveaxis(images, 0, 2).astype(float)})
-    capture = read_capture(import_tiffs(tmp_path / "a.mat", small_profile(), tmp_path / "a.h5"))
-    assert np.array_equal(capture.images_nyx, images)
-    assert capture.header.optics.camera_offset > 0
-
-
-def test_arrays_that_python_wrote(tmp_path: Path) -> None:
-    images = make_images()
-    with h5py.File(tmp_path / "a.mat", "w") as file:
-        file["dat"] = images[:, np.newaxis]
-    capture = read_capture(import_tiffs(tmp_path / "a.mat", small_profile(), tmp_path / "a.h5"))
-    assert np.array_equal(capture.images_nyx, images)
-
-
-@pytest.mark.parametrize("write", [matlab_7_3, matlab_5])
-@pytest.mark.parametrize("mean", [0.0, 1.0])
-def test_images_divided_by_their_background(tmp_path: Path, write: Any, mean: float) -> None:
-    contrast = np.random.default_rng(5).normal(0, 0.1, (12, 5, 7))
-    write(tmp_path / "a.mat", I=np.moveaxis(contrast + mean, 0, 2))
-    path, note = import_images(tmp_path / "a.mat", small_profile(bit_depth=12), tmp_path / "a.h5")
-    assert "divided by their background" in note
-    capture = read_capture(path)
-    optics = capture.header.optics
-    assert (optics.camera_offset, optics.camera_gain_e, optics.bit_depth) == (0, None, 16)
-    light = capture.images_nyx / 20000.0
-    assert np.abs(light - 1 - contrast).max() < 1e-4
-    assert capture.saturated_fraction_n.max() == 0
-    plain(tmp_path / "dark.tif", make_images(1)[0])
-    with pytest.raises(ImageImportError, match="Neither dark frame nor background"):
-        import_images(tmp_path / "a.mat", small_profile(), tmp_path / "b.h5", dark=tmp_path / "dark.tif")
-
-
-@pytest.mark.parametrize("write", [matlab_7_3, matlab_5])
-def test_mat_files_without_images(tmp_path: Path, write: Any) -> None:
-    stack = np.moveaxis(make_images(), 0, 2).astype(float)
-
-    def refused(match: str, **options: Any) -> None:
-        with pytest.raises(ImageImportError, match=match) as error:
-            import_images(tmp_path / "a.mat", small_profile(), tmp_path / "a.h5", **options)
-        assert error.value.remedy
-
-    write(tmp_path / "a.mat", one=stack, two=stack)
-    refused("2 stacks of images")
-    refused("no stack of images called three", variable="three")
-    read_capture(import_tiffs(tmp_path / "a.mat", small_profile(), tmp_path / "two.h5", variable="two"))
-    write(tmp_path / "a.mat", flat=stack[0])
-    refused("no stacks of images")
-    write(tmp_path / "a.mat", I=stack * np.pi)
-    refused("neither camera counts")
-    write(tmp_path / "a.mat", I=np.where(stack == stack.max(), np.nan, stack))
-    refused("neither camera counts")
-    write(tmp_path / "a.mat", I=stack)
-    whole = (tmp_path / "a.mat").read_bytes()
-    for share in (0.1, 0.5, 0.9):
-        (tmp_path / "a.mat").write_bytes(whole[: int(share * len(whole))])
-        refused("a.mat")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mat", "two.h5"]
-
-
-def test_old_mat_files_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    matlab_5(tmp_path / "a.mat", I=np.moveaxis(make_images(), 0, 2).astype(float))
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(ImageImportError, match="needs the package scipy") as error:
-        import_images(tmp_path / "a.mat", small_profile(), tmp_path / "a.h5")
-    assert "fieldscope[matlab]" in error.value.remedy

@@ -88,8 +88,9 @@ def test_region_of_interest_cuts_image_and_truth(small_profile: Profile) -> None
     instrument = open_instrument(with_roi(small_profile, "[10, 20, 32, 24]"))
     try:
         assert instrument.camera.snap().shape == (24, 32)
-        assert instrument.truth is not None
-        assert instrument.truth.dn_zyx.shape == (12, 24, 32)
+        truth = instrument.truth()
+        assert truth is not None
+        assert truth.dn_zyx.shape == (12, 24, 32)
     finally:
         instrument.close()
 

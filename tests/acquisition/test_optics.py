@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from acquisition.capture import Optics
+from acquisition.simulated.bodies import Body, Phantom, volume_zyx
 from acquisition.simulated.optics import AngledImager
-from acquisition.simulated.phantoms import Body, Phantom, make_phantom, volume_zyx
+from acquisition.simulated.phantoms import make_phantom
 from tests.mie import mie_intensity, relative_error
 
 HIGH_NA = Optics(wavelength_um=0.515, objective_na=0.65, magnification=40, camera_pixel_um=6.5, pixel_um=0.1625,

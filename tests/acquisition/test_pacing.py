@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from acquisition.capture import read_capture
+from acquisition.capture_check import check_capture
 from acquisition.instrument import Instrument, open_instrument
 from acquisition.led_array.protocol import Capability
 from acquisition.pacing import ScanError, _check_step, check_pace, possible_paces, take_frames
@@ -22,6 +23,8 @@ from acquisition.scan import FinishReason, Scan
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from acquisition.capture import Frame
 
 WIRED = """
 [camera.trigger]
@@ -74,6 +77,11 @@ def test_what_the_board_cannot_do_is_told(wired: Instrument) -> None:
     assert set(possible_paces(wired, plan).values()) == {""}
     levels_pl = plan.patterns_pl * np.linspace(0.3, 1, plan.pattern_count, dtype=np.float32)[:, None]
     assert "one brightness" in possible_paces(wired, replace(plan, patterns_pl=levels_pl))[Pace.CAMERA]
+    slow = wired.board_info
+    wired.board_info = replace(slow, min_trigger_interval_ms=5.0)
+    assert "for 5 ms at least, and the plan exposes 2 ms" in possible_paces(wired, plan)[Pace.CAMERA]
+    assert not possible_paces(wired, plan)[Pace.HANDSHAKE], "the board's pulse comes when it is ready"
+    assert not possible_paces(wired, plan.with_exposures(5.0))[Pace.CAMERA]
     can = wired.board_info.capabilities
     for without, pace, text in (
         (Capability.SEQUENCE, Pace.BOARD, "stores no sequence"),
@@ -120,7 +128,12 @@ def test_ends_in_the_middle_and_goes_on(wired: Instrument, pace: Pace) -> None:
 def test_cancel_in_mid_sequence(wired: Instrument, pace: Pace, tmp_path: Path) -> None:
     plan = plan_of(wired, trigger=pace.value, repeats=50)
     there = threading.Event()
-    run = Scan(wired, plan, tmp_path / "a.h5", wired.capture_header(plan), on_frame=lambda _: there.set())
+
+    def note(frame: Frame) -> None:
+        if frame.pattern != DARK:
+            there.set()
+
+    run = Scan(wired, plan, tmp_path / "a.h5", wired.capture_header(plan), on_frame=note)
     run.start()
     assert there.wait(30)
     run.cancel()
@@ -128,9 +141,11 @@ def test_cancel_in_mid_sequence(wired: Instrument, pace: Pace, tmp_path: Path) -
     assert (status.reason, status.message) == (FinishReason.CANCELLED, "")
     assert 0 < status.frames_done < status.frames_total
     assert not lit(wired)
+    assert any("was not checked" in found.text for found in check_capture(tmp_path / "a.h5"))
     again = Scan(wired, plan_of(wired), tmp_path / "b.h5", wired.capture_header(plan))
     again.start()
     assert again.wait(60).reason is FinishReason.COMPLETE
+    assert not any("was not checked" in found.text for found in check_capture(tmp_path / "b.h5"))
 
 
 def test_long_runs_are_cut(wired: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:

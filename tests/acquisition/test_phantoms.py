@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acquisition.simulated.phantoms import PHANTOMS, make_phantom, volume_zyx
+from acquisition.simulated.bodies import volume_zyx
+from acquisition.simulated.phantoms import PHANTOMS, make_phantom
 
 SIZE_UM = (24.0, 24.0)
 Z_UM = (-5.0, 5.0)

@@ -18,7 +18,7 @@ from acquisition.profile import PlanSettings, load_profile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LED_NA = np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.2], [-0.3, 0.0], [0.0, -0.4], [0.5, 0.0]])
+LED_NA = np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.2], [-0.29, 0.0], [0.0, -0.4], [0.5, 0.0]])
 NA = 0.4
 
 directions = st.lists(st.tuples(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9)), min_size=1, max_size=40).map(np.array)
@@ -36,6 +36,12 @@ def settings(kind: str = "brightfield", **changes: Any) -> PlanSettings:
 
 def lit(patterns_pl: NDArray[np.float32]) -> list[int]:
     return [int(led) for led in patterns_pl.argmax(axis=1)]
+
+
+def test_an_led_at_the_very_limit_is_dark_field_for_all() -> None:
+    at_limit = np.array([[0.0, 0.0], [0.3, 0.0], [0.2, 0.0]])
+    assert lit(make_plan(settings(), at_limit, 0.3, 2.0).patterns_pl) == [0, 2]
+    assert lit(make_plan(settings("darkfield", rings=0), at_limit, 0.3, 2.0).patterns_pl) == [1]
 
 
 # --- LED after LED --------------------------------------------------------------------------------------------------
@@ -201,8 +207,8 @@ def test_rings_are_nested() -> None:
     na = np.hypot(*na_l2.T)
     reach = [(na[row > 0].min(), na[row > 0].max()) for row in plan.patterns_pl]
     for (low, high), inner, outer in zip(reach, (0.4, 0.5, 0.6), (0.5, 0.6, 0.7), strict=True):
-        assert inner < low <= high <= outer + 1e-9
-    assert (plan.patterns_pl.sum() == ((na > NA) & (na <= 0.7)).sum()).all()
+        assert inner <= low <= high <= outer + 1e-9
+    assert (plan.patterns_pl.sum() == ((na >= NA) & (na <= 0.7)).sum()).all()
 
 
 @settings_of_hypothesis(max_examples=25)

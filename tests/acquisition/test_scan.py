@@ -15,6 +15,8 @@ import pytest
 
 from acquisition.camera import CameraError
 from acquisition.capture import CaptureWriter, part_path, read_capture, read_truth
+from acquisition.capture_check import check_capture
+from acquisition.finding import Level
 from acquisition.scan import FinishReason, Scan, ScanState, ScanStatus
 from acquisition.simulated.board import BoardFault
 
@@ -137,10 +139,12 @@ def test_each_pattern_has_its_exposure_and_its_dark_frames(
     capture = read_capture(tmp_path / "a.h5")
     np.testing.assert_array_equal(capture.exposure_ms_n, mixed.exposure_ms_n[4:])
     assert [(frame.pattern, frame.exposure_ms) for frame in frames[:2]] == [(-1, 2.0), (-1, 2.0)]
-    dark_frames = [frame.image_yx for frame in frames if frame.pattern < 0]
-    assert capture.dark_yx is not None
-    np.testing.assert_allclose(capture.dark_yx, np.mean(dark_frames, axis=0), rtol=1e-6)
-    assert len(dark_frames) == 2, "those of the main exposure alone"
+    assert [dark.exposure_ms for dark in capture.darks] == [2.0, 3.0], "that of the main exposure first"
+    for dark in capture.darks:
+        taken = [frame.image_yx for frame in frames if frame.pattern < 0 and frame.exposure_ms == dark.exposure_ms]
+        assert len(taken) == 2
+        np.testing.assert_allclose(dark.image_yx, np.mean(taken, axis=0), rtol=1e-6)
+    assert not [found for found in check_capture(tmp_path / "a.h5") if found.level is not Level.OK]
     levels = capture.images_nyx.mean(axis=(1, 2)) - 100
     assert levels[-2:].mean() == pytest.approx(1.5 * levels[:-2].mean(), rel=0.1)
 

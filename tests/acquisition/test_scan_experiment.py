@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from acquisition.capture import read_capture
+from acquisition.capture import read_capture, read_truth
 from acquisition.experiment import Experiment, Position, TimeLapse
 from acquisition.scan import FinishReason, Scan, ScanState, ScanStatus
 from acquisition.scan_control import ScanControl
@@ -63,6 +63,23 @@ def steered(
 
 def states(seen: list[ScanStatus]) -> list[ScanState]:
     return [state for state, _ in itertools.groupby(status.state for status in seen)]
+
+
+def test_the_truth_is_where_the_stages_stand_or_left_out(
+    instrument: Instrument, plan: ExposurePlan, tmp_path: Path
+) -> None:
+    pixel_um = instrument.profile.pixel_um
+    away = Position("B", 4 * pixel_um, -7 * pixel_um, 2.0)
+    truths = []
+    for name, places in (("home", PLACES[:1]), ("away", (away,)), ("both", (PLACES[0], away))):
+        assert run(instrument, Experiment(plan, positions=places), tmp_path / name).reason is FinishReason.COMPLETE
+        truths.append(read_truth(tmp_path / name))
+    home, moved, none = truths
+    assert home is not None
+    assert moved is not None
+    np.testing.assert_array_equal(moved.dn_zyx, np.roll(home.dn_zyx, (-7, 4), (1, 2)))
+    assert moved.z_um == pytest.approx(home.z_um + 2.0, abs=0.1)
+    assert none is None, "there is no one place"
 
 
 def test_every_frame_knows_its_visit(instrument: Instrument, plan: ExposurePlan, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_board_tells_what_it_can(board: IlluminateBoard, version: str) -> None:
     assert (Capability.SEQUENCE_LEVELS in info.capabilities) == (version == "1.32")
     assert info.max_sequence == 65535
     assert info.min_interval_ms == 5
+    assert info.min_trigger_interval_ms == (5 if version == "1.32" else 0)
 
 
 def test_timer_shows_every_pattern_for_its_time(board: IlluminateBoard, emulator: Recorded) -> None:

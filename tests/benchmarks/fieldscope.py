@@ -41,7 +41,7 @@ def fieldscope(problem: Problem, model: str = "born", max_seconds: float = 300.0
             seed=seed,
         ),
         lambda event: None,
-        capture.dark_yx,
+        capture.darks,
         capture.background_pyx,
         problem.path.name,
         available=capture.pattern_n,

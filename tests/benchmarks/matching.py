@@ -300,7 +300,7 @@ def rig() -> Iterator[Rig]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         simulated = microscope.SimulatedMicroscope
         stack.enter_context(mock.patch.object(simulated, "counts", lambda self, light, seconds: scene(light, seconds)))
-        stack.enter_context(mock.patch.object(simulated, "truth", None))
+        stack.enter_context(mock.patch.object(Instrument, "truth", lambda self: None))
         stack.enter_context(mock.patch.object(camera, "deque", Buffer))
         stack.enter_context(mock.patch.object(pacing, "PATIENCE_S", SHORT_S))
         made = Rig(Path(folder))

@@ -167,7 +167,7 @@ def load_problem(
     # Held-out patterns are chosen by the nominal directions whatever is believed later: the same for every row.
     usable_p = np.intersect1d(bright_field(header), capture.pattern_n)
     held_out_p = np.intersect1d(usable_p, hold_out) if hold_out else usable_p[HOLD_OUT]
-    measurement = Measurement(header, capture.dark_yx, capture.background_pyx)
+    measurement = Measurement(header, capture.darks, capture.background_pyx)
     level_p = np.ones(len(header.patterns_pl), np.float32)
     for pattern, image in zip(capture.pattern_n.tolist(), capture.images_nyx, strict=True):
         if pattern in usable_p:

@@ -92,7 +92,7 @@ def measure(pixels: int, exposures_ms: list[float], frames: int, rounds: int) ->
     blank_yx = np.full((pixels, pixels), 100, np.uint16)
     with (
         mock.patch.object(SimulatedMicroscope, "counts", lambda self, light_l, exposure_s: blank_yx),
-        mock.patch.object(SimulatedMicroscope, "truth", None),
+        mock.patch.object(Instrument, "truth", lambda self: None),
     ):
         instrument = open_instrument(parse_profile(text, "scan_rate.toml"))
         try:

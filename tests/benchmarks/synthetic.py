@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame, Optics
-from acquisition.simulated.phantoms import make_phantom, volume_zyx
+from acquisition.simulated.bodies import volume_zyx
+from acquisition.simulated.phantoms import make_phantom
 from recon.forward.model import build_model
 from recon.grid import VolumeGrid, plane_distance_um
 

@@ -43,11 +43,11 @@ def test_faults_of_single_leds_are_found(tmp_path: Path) -> None:
 def test_orientation_is_told_from_a_scan_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Path] = []
 
-    def turned(path: Path, seconds: float, device: str) -> dict[str, Any]:
+    def turned(path: Path, device: str) -> dict[str, Any]:
         assert path.is_file()
         seen.append(path)
         return {
-            "best": "turned by 180 degrees", "clear": True, "margin": 2.0, "verdict": "the board is turned",
+            "best": "turned by 180 degrees", "clear": True, "verdict": "the board is turned",
             "profile": "add 180",
         }  # fmt: skip
 

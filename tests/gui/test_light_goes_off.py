@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from acquisition.led_array.illuminate import IlluminateBoard
+from tests.acquisition.conftest import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,40 +27,15 @@ ENDS = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)
 PATIENCE_S = 60
 COMMAND_LINE = ("-m", "gui.cli")
 WINDOW = (str(ROOT / "tests" / "gui" / "connected_app.py"),)
-PROFILE = """
-name = "bench"
-title = "A board of its own"
-[objective]
-magnification = 20.0
-na = 0.4
-[camera]
-pixel_um = 6.5
-bit_depth = 16
-offset_counts = 0.0
-pixel_type = "16bit"
-exposure_ms = {{ min = 1.0, max = 500.0, default = 50.0 }}
-[micromanager]
-buffer_mb = 16
-[led_board]
-port = "{port}"
-settle_ms = 1.0
-[led_board.geometry]
-kind = "grid"
-rows = 3
-columns = 4
-pitch_mm = 8.0
-distance_mm = 60.0
-[illumination]
-wavelength_um = 0.53
-[sample]
-medium_index = 1.33
-z_um = [-3.0, 3.0]
-[plan]
-kind = "brightfield"
-exposure_ms = 250.0
-dark_frames = 0
-repeats = 100
-"""
+PROFILE = SMALL[: SMALL.index("[simulation]")]  # a real microscope to the program, with long exposures
+for _old, _new in (
+    ("min = 0.5, max = 500.0, default = 2.0", "min = 1.0, max = 500.0, default = 50.0"),
+    ('port = "simulated"', 'port = "PORT"'),
+    ("exposure_ms = 2.0\ndark_frames = 2", "exposure_ms = 250.0\ndark_frames = 0\nrepeats = 100"),
+    ("bit_depth = 12", "bit_depth = 16"),
+):
+    assert PROFILE.count(_old) == 1, _old
+    PROFILE = PROFILE.replace(_old, _new)
 
 
 class Heard:
@@ -102,7 +78,7 @@ class Board:
 
     def __init__(self, folder: Path) -> None:
         arguments = ["simulate-led", "--profile", str(folder / "board.toml"), "--light", "--json"]
-        (folder / "board.toml").write_text(PROFILE.format(port="auto"))
+        (folder / "board.toml").write_text(PROFILE.replace("PORT", "auto"))
         self.process = subprocess.Popen(
             [sys.executable, *COMMAND_LINE, *arguments],
             env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
@@ -111,7 +87,7 @@ class Board:
         self.heard = Heard(self.process.stdout)
         self.port = str(json.loads(self.heard.wait_for(lambda line: "port" in line))["port"])
         self.profile = folder / "bench.toml"
-        self.profile.write_text(PROFILE.format(port=self.port))
+        self.profile.write_text(PROFILE.replace("PORT", self.port))
 
     def leave_light(self) -> None:
         """Be left with an LED on, as by a program that was killed."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acquisition.capture import Calibration, CaptureHeader, CaptureWriter, Frame, Optics
+from acquisition.simulated.bodies import Body, Phantom, volume_zyx
 from acquisition.simulated.optics import AngledImager
-from acquisition.simulated.phantoms import Body, Phantom, make_phantom, volume_zyx
+from acquisition.simulated.phantoms import make_phantom
 from acquisition.simulated.sensor import Sensor
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from acquisition.errors import OperatorError
-from acquisition.simulated.phantoms import volume_zyx
+from acquisition.simulated.bodies import volume_zyx
 from recon.forward.born import BornModel
 from recon.forward.model import build_model, pattern_images
 from recon.grid import VolumeGrid

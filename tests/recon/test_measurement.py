@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from acquisition.capture import DarkFrame
 from acquisition.errors import OperatorError
 from recon.measurement import Measurement, choose_held_out
 from tests.recon.simulate import RING_NA, SHORT_WAVES, make_header
@@ -35,6 +36,22 @@ def test_dark_frames_replace_the_offset_and_are_averaged():
         measurement.add_dark((pattern_of_darkness + 50 + change).astype(np.uint16))
     measurement.add(0, counts(20000, pattern_of_darkness + 50))
     assert measurement.images().intensity_pyx[0] == pytest.approx(PICTURE, abs=1e-3)
+
+
+def test_each_exposure_has_its_dark_frame():
+    """A sensor that gathers counts without light: 5 a millisecond in one corner."""
+    warm = np.zeros((6, 8))
+    warm[:2, :2] = 5.0
+    stored = [DarkFrame((100 + warm * ms).astype(np.float32), ms) for ms in (10.0, 100.0)]
+    live = Measurement(HEADER)
+    for dark in stored:
+        for change in (-2, 2):
+            live.add_dark((dark.image_yx + change).astype(np.uint16), dark.exposure_ms)
+    for measurement in (Measurement(HEADER, stored), live):
+        measurement.add(0, counts(20000, 100 + warm * 10), 10.0)
+        measurement.add(1, counts(20000, 100 + warm * 100), 100.0)
+        measurement.add(2, counts(20000, 100 + warm * 100), 120.0)  # the nearest one is taken
+        assert measurement.images().intensity_pyx == pytest.approx(np.stack(3 * [PICTURE]), abs=1e-3)
 
 
 def test_background_takes_away_what_the_illumination_does():
@@ -70,7 +87,7 @@ def test_a_frame_of_another_capture_is_refused(pattern, shape):
 
 def test_dark_and_background_of_another_size_are_refused():
     with pytest.raises(OperatorError, match="dark frame has shape"):
-        Measurement(HEADER, dark_yx=np.zeros((8, 6), np.float32))
+        Measurement(HEADER, darks=[DarkFrame(np.zeros((8, 6), np.float32))])
     with pytest.raises(OperatorError, match="background has shape"):
         Measurement(HEADER, background_pyx=np.zeros((3, 6, 8), np.float32))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition.simulated.phantoms import volume_zyx
+from acquisition.simulated.bodies import volume_zyx
 from recon.forward import multi_slice
 from recon.forward.model import build_model, kind_of_model, pattern_images
 from recon.grid import VolumeGrid

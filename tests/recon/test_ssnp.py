@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition.simulated.phantoms import volume_zyx
+from acquisition.simulated.bodies import volume_zyx
 from recon.forward.born import BornModel
 from recon.forward.ssnp import SsnpModel
 from recon.grid import VolumeGrid, choose_grid, plane_distance_um

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -14,22 +13,12 @@ from pathlib import Path
 import pytest
 
 from acquisition.profile import shipped_profiles
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", "TERM": "dumb"}
+from tests.system.command_line import COMMAND, ENVIRONMENT, fieldscope
 
 
-def command_of(*arguments):
-    return [sys.executable, "-m", "gui.cli", *map(str, arguments)]
-
-
-def fieldscope(*arguments, folder):
-    result = subprocess.run(
-        command_of(*arguments), cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+def told(*arguments, folder):
+    """What a command says as JSON."""
+    return json.loads(fieldscope(*arguments, "--json", folder=folder).stdout)
 
 
 @pytest.fixture
@@ -45,7 +34,7 @@ def profile(tmp_path):
 
 
 def test_demo(profile, tmp_path):
-    summary = fieldscope("demo", "--out", "demo", "-p", profile, "--max-seconds", 8, "--json", folder=tmp_path)
+    summary = told("demo", "--out", "demo", "-p", profile, "--max-seconds", 8, folder=tmp_path)
     for name in ("capture.h5", "cells.field.h5", "demo.png", "summary.json"):
         assert (tmp_path / "demo" / name).stat().st_size > 0
     assert (tmp_path / "demo" / "demo.png").read_bytes().startswith(b"\x89PNG")
@@ -56,17 +45,17 @@ def test_demo(profile, tmp_path):
 
 
 def test_capture_info_reconstruct_export(profile, tmp_path):
-    capture = fieldscope("capture", "-p", profile, "-o", "c.h5", "--sample", "yeast", "--json", folder=tmp_path)
+    capture = told("capture", "-p", profile, "-o", "c.h5", "--sample", "yeast", folder=tmp_path)
     assert capture["frames"] == 33
-    about = fieldscope("info", "c.h5", "--json", folder=tmp_path)
+    about = told("info", "c.h5", folder=tmp_path)
     assert (about["status"], about["frames"], about["sample"]) == ("complete", 33, "yeast")
     assert about["dark_frame"] is True
     assert about["truth"]
-    fit = fieldscope(
-        "reconstruct", "c.h5", "-o", "c.field.h5", "--max-seconds", 3, "--z", "-3,3", "--json", folder=tmp_path
+    fit = told(
+        "reconstruct", "c.h5", "-o", "c.field.h5", "--max-seconds", 3, "--z", "-3,3", folder=tmp_path
     )
     assert fit["held_out_error"] < 0.9
-    volume = fieldscope("export", "c.field.h5", "-o", "c.ome.tif", "--shape", "20,48,48", "--json", folder=tmp_path)
+    volume = told("export", "c.field.h5", "-o", "c.ome.tif", "--shape", "20,48,48", folder=tmp_path)
     assert volume["shape_zyx"] == [20, 48, 48]
     assert volume["index_range"][1] > 1.335
 
@@ -74,7 +63,7 @@ def test_capture_info_reconstruct_export(profile, tmp_path):
 def start_scan(profile, folder, frames):
     """Start a scan of the whole default field and return the process once it has reported that many frames."""
     process = subprocess.Popen(
-        command_of("capture", "-p", profile, "-o", "killed.h5"), cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
+        [*COMMAND, "capture", "-p", profile, "-o", "killed.h5"], cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     reported, said = 0, []
@@ -106,11 +95,11 @@ def test_killed_scan_keeps_every_reported_frame(slow_profile, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     process.stderr.close()
-    about = fieldscope("info", "killed.h5.part", "--json", folder=tmp_path)
+    about = told("info", "killed.h5.part", folder=tmp_path)
     assert about["status"] == "running"
     dark_frames = 4
     assert about["frames"] >= reported - dark_frames
-    fit = fieldscope("reconstruct", "killed.h5.part", "--max-seconds", 2, "--json", folder=tmp_path)
+    fit = told("reconstruct", "killed.h5.part", "--max-seconds", 2, folder=tmp_path)
     assert Path(tmp_path, fit["field"]).is_file()
     assert fit["steps"] >= 1
 
@@ -124,6 +113,6 @@ def test_interrupted_scan_ends_properly(slow_profile, tmp_path, number):
     assert process.returncode == 130
     assert "LEDs off" in rest
     assert "Traceback" not in rest
-    about = fieldscope("info", "killed.h5", "--json", folder=tmp_path)
+    about = told("info", "killed.h5", folder=tmp_path)
     assert about["status"] == "aborted"
     assert about["frames"] >= reported - 4

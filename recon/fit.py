@@ -116,6 +116,35 @@ class FitState:
     converged: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How far a fit has come, its field apart: what another fit of the same images needs to go on from there.
+
+    The optimiser's memory is not part of it: it is twice as large as the field, and is found again in a few steps.
+
+    Attributes
+    ----------
+    stages
+        Names of those not done, that under way first.
+    decided
+        Whether `auto` has chosen its model.
+    doublings
+        Of the smoothing.
+    loss
+        Of the last step.
+    gain_p, led_na_l2, turned_l
+        Brightness of each pattern, directions of the LEDs, and which of them were turned by themselves.
+    """
+
+    stages: tuple[str, ...]
+    decided: bool
+    doublings: int
+    loss: float
+    gain_p: NDArray[np.float64]
+    led_na_l2: NDArray[np.float64]
+    turned_l: NDArray[np.bool_]
+
+
 class Fit:
     """Fits one field to the images of one capture; images may come in batches.
 
@@ -221,18 +250,46 @@ class Fit:
         self._enter_stage()
         return inside_zyx
 
-    def _enter_stage(self) -> None:
+    def _enter_stage(self, doublings: int = 0) -> None:
         """Begin the first of the stages to do."""
         assert self.field is not None
         name = self._to_do[0]
         self._stage_steps = 0
         self._next_refresh = 0
-        self._judge = Judge(smooths=len(self._test_rows) > 0)
+        self._judge = Judge(len(self._test_rows) > 0, doublings)
         if name == "wave":
             self._stages[name].set_images(*self._wave_images, self._mean_is_one)
         if name == "wave" or self._steps == 0:
             self._optimiser = torch.optim.Adam(self.field.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
         self._state = FitState(name, float("nan"), None, False)
+
+    def go_on(self, network: NeuralField, standing: Standing) -> None:
+        """Take up a fit of the same images, in place of `first_volume`; it loses the optimiser's memory alone."""
+        network.pulse = self._pulse
+        self.field = network.to(self.device).requires_grad_(True)
+        self._decided, self._to_do, self._steps = standing.decided, list(standing.stages), 0
+        if "wave" in standing.stages and "wave" not in self._stages:
+            self._stages["wave"] = self._wave_stage(self.setup.wave_model)
+        self._enter_stage(standing.doublings)
+        self.gain_p = standing.gain_p.copy()
+        self.led_na_l2 = torch.as_tensor(standing.led_na_l2, dtype=torch.float64, device=self.device)
+        self._turned = torch.as_tensor(standing.turned_l, device=self.device)
+        stage = self._stages[self._to_do[0]]
+        if isinstance(stage, WaveStage):
+            stage.turn_leds(self.led_na_l2)
+            self._stage_steps = 1  # its predictions count: the field has been fitted through it
+        if self._decided and len(self._to_do) == 1:  # the first steps without that memory must not cost what there is
+            held_out = self.held_out_error()
+            self._evaluate(standing.loss if held_out is None else held_out, standing.loss, 0.0)
+            self._state = replace(self._state, loss=standing.loss, held_out_error=held_out)
+
+    @property
+    def standing(self) -> Standing:
+        """How far this fit has come."""
+        return Standing(
+            tuple(self._to_do), self._decided, self._judge.doublings, self._state.loss, self.gain_p.copy(),
+            self.led_na_l2.cpu().numpy(), self._turned.cpu().numpy(),
+        )  # fmt: skip
 
     def step(self, time_used: float = 0.0) -> FitState:
         """Take one step of the optimiser and, every few steps, evaluate the held-out patterns.

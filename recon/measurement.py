@@ -118,13 +118,13 @@ class Measurement:
         self._counts: dict[int, int] = {}
         self._levels: dict[int, float] = {}
 
-    def add_dark(self, counts_yx: NDArray[np.uint16]) -> None:
+    def add_dark(self, counts_yx: NDArray[np.uint16] | NDArray[np.float32]) -> None:
         """Take a dark frame, (H, W) counts, into the mean."""
         known = np.zeros(counts_yx.shape) if self._dark_frames == 0 or self._dark_yx is None else self._dark_yx
         self._dark_frames += 1
         self._dark_yx = known + (counts_yx - known) / self._dark_frames
 
-    def add(self, pattern: int, counts_yx: NDArray[np.uint16]) -> None:
+    def add(self, pattern: int, counts_yx: NDArray[np.uint16] | NDArray[np.float32]) -> None:
         """Take a frame, (H, W) counts, of a row of the capture's patterns.
 
         Raises

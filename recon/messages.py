@@ -5,10 +5,11 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
 `run`: answers that arrive after the run was cancelled or its process replaced are recognised by it and dropped.
 
     window  ->  process     StartLive AddFrame* FramesDone | StartStored | OpenField      begin a run
+                            Resume [AddFrame* FramesDone]                                 go on with a lost one
                             FinishNow Cancel SaveField                                    steer it
                             RequestSlice SetViewBudget                                    look at it
                             Shutdown
-    process ->  window      Ready Heartbeat                                               the process lives
+    process ->  window      Ready Heartbeat LogLine                                       the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
                             Picture                                                       what a request asked for
 """
@@ -126,6 +127,33 @@ class OpenField:
 
 
 @dataclass(frozen=True)
+class Resume:
+    """Begin a run that goes on where one of a lost process had come to.
+
+    Attributes
+    ----------
+    checkpoint_path
+        What that process has left. Its field is shown at once; where there is none, or it cannot be read, the run
+        begins anew.
+    capture_path
+        The frames on disk; empty: there are none, and the field is all there is.
+    settings
+        As for a run that begins.
+    live
+        A scan still writes the capture: its further frames follow as for `StartLive`.
+    reference
+        As in `StartLive`.
+    """
+
+    run: int
+    checkpoint_path: str
+    capture_path: str
+    settings: FitSettings
+    live: bool = False
+    reference: MatchedReference | None = None
+
+
+@dataclass(frozen=True)
 class FinishNow:
     """Stop fitting and keep the field as it is."""
 
@@ -201,6 +229,15 @@ class Heartbeat:
 
     time_s: float
     memory_mb: float
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of the process's log, for that of the window; `level` as in `logging`."""
+
+    level: int
+    source: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -311,6 +348,7 @@ Command = (
     | FramesDone
     | StartStored
     | OpenField
+    | Resume
     | FinishNow
     | Cancel
     | SaveField
@@ -318,4 +356,4 @@ Command = (
     | SetViewBudget
     | Shutdown
 )
-Event = Ready | Heartbeat | Phase | FitProgress | FieldReady | Finished | Saved | Notice | Failed | Picture
+Event = Ready | Heartbeat | LogLine | Phase | FitProgress | FieldReady | Finished | Saved | Notice | Failed | Picture

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Settings, log and documents of a user that exists for this test only."""
-    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DOCUMENTS_DIR", "HOME"):
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DOCUMENTS_DIR", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     return tmp_path
 

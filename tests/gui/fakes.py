@@ -39,7 +39,7 @@ def picture(request: messages.RequestSlice) -> NDArray[np.float32]:
 
 
 class FakeProcess:
-    """Follows `gui.recon_bridge.Process`; `hold` keeps back the pictures until `answer` is called."""
+    """Follows `gui.recon_process.Process`; `hold` keeps back the pictures until `answer` is called."""
 
     def __init__(self, on_event: Callable[[messages.Event], None]) -> None:
         self.tell = on_event
@@ -71,6 +71,9 @@ class FakeProcess:
 
     def open_field(self, path: str) -> int:
         return self._run("open_field", path)
+
+    def resume(self, asked: messages.Resume) -> int:
+        return self._run("resume", asked.capture_path, asked.live)
 
     def add_frame(self, run: int, pattern: int, image: NDArray[np.uint16], exposure_ms: float) -> None:
         self.calls.append(("add_frame", pattern, run))

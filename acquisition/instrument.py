@@ -160,6 +160,19 @@ class Instrument:
         """
         return self._left_on if self._board_closed else _switch_off(self.leds)
 
+    def check_board(self) -> LedArrayError | None:
+        """Look whether the LED board is still there, from any thread and at any time; never raises, takes no time.
+
+        Returns
+        -------
+        What to tell the operator when it is gone; None when it is there, or was closed.
+        """
+        try:
+            self.leds.check()
+        except LedArrayError as error:
+            return None if self._board_closed else error
+        return None
+
     def close(self) -> LedArrayError | None:
         """LEDs off, then let go of board and camera; never raises. End scan and live view before.
 

@@ -78,6 +78,7 @@ class Workflow(QObject):
         service.frame_stored.connect(self._frame_stored)
         service.scan_changed.connect(self._scan_changed)
         service.problem.connect(panels.message.tell)
+        service.board_lost.connect(self._board_lost)
         bridge.ready.connect(self._recon_ready)
         bridge.phase.connect(self._phase)
         bridge.progress.connect(self._progress)
@@ -159,12 +160,17 @@ class Workflow(QObject):
     def _released(self) -> None:
         self.instrument, self.plan = None, None
         self.panels.instrument.set_connected(False)
-        self.panels.instrument.lock_profile(False)
+        self.panels.instrument.lock_profile(self.connecting)
         self.panels.instrument.clear_checks()
-        self.panels.instrument.say("not connected")
+        if not self.connecting:
+            self.panels.instrument.say("not connected")
         self.panels.live.set_connected(False)
         self.panels.acquire.set_connected(False)
         self.changed.emit()
+
+    def _board_lost(self, message: str, remedy: str) -> None:
+        self.panels.instrument.say("LED board lost", "bad")
+        self.panels.message.tell(message, remedy, "Connect again", self.connect_instrument)
 
     def set_live(self, wanted: bool) -> None:
         """Switch the live image on or off."""

@@ -173,6 +173,10 @@ class TemplateBoard:
         """LEDs off; nothing else can run."""
         self.off()
 
+    def check(self) -> None:
+        """Raise where the line is lost; see `LedArray.check`."""
+        self._line.check()
+
     def close(self) -> None:
         """Close the port."""
         self._line.close()

@@ -175,7 +175,8 @@ def test_a_scan_goes_on_with_a_new_process(window: MainWindow, tmp_path: Path, q
     flow = window.workflow
     flow._live_run = window.bridge.start_live(None, window.panels.fit.settings(), "a.h5")  # type: ignore[arg-type]
     flow.capture_path = tmp_path / "a.h5"
-    window.service._scan = SimpleNamespace(cancel=lambda: None, wait=lambda *_: None)  # type: ignore[assignment]
+    nothing = lambda *_: None  # noqa: E731
+    window.service._scan = SimpleNamespace(cancel=nothing, wait=nothing, abandon=nothing)  # type: ignore[assignment]
     dead = fake(window)
     dead.is_alive = False
     dead.tell(messages.Failed(-1, "The reconstruction process has ended unexpectedly (signal 9).", ""))

@@ -81,7 +81,7 @@ def install_exception_hooks(window: MainWindow) -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
-            window.close()
+            window.end()
             return
         log.critical("uncaught exception", exc_info=(kind, error, trace))
         relay.caught.emit(f"{kind.__name__}: {error}")
@@ -167,6 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     window = MainWindow(settings, settings_path(), InstrumentService(), ReconBridge(), handler)
     install_exception_hooks(window)
     window.ended.connect(application.quit)
+    application.commitDataRequest.connect(lambda manager: window.expect_end())
     close_on_signals(window)
     window.show()
     window.bridge.start()

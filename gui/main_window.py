@@ -12,6 +12,7 @@ from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QGridLayout, QLabel, QMainWindow, QMessageBox
 
 from gui.actions import make_actions, shortcut_rows
+from gui.leaving import Leaving
 from gui.messages import LogPanel, WindowLogHandler
 from gui.panels import arrangements, make_panels
 from gui.settings import WindowSettings, captures_folder, save_settings
@@ -77,6 +78,8 @@ class MainWindow(QMainWindow):
         self.workflow.setParent(self)
         self.workflow.changed.connect(self._refresh)
         service.opened.connect(self._opened)
+        self.leaving = Leaving(self, self.workflow)
+        self.leaving.agreed.connect(self._leave)
         self.panels.instrument.profile_chosen.connect(self.workflow.choose_profile)
         self.panels.instrument.browse_wanted.connect(self._browse_profile)
         self.panels.acquire.folder_wanted.connect(self._choose_folder)
@@ -272,10 +275,17 @@ class MainWindow(QMainWindow):
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Hide at once, then end scan, instrument and reconstruction without waiting for them here."""
+        """Ask where something would be lost, unless the system wants the end."""
         event.ignore()
         if self._closing_since_s is not None:
             return
+        if self._asked_to_end:
+            self._leave()
+        else:
+            self.leaving.ask()
+
+    def _leave(self) -> None:
+        """Hide at once, then end scan, instrument and reconstruction without waiting for them here."""
         self._closing_since_s = time.monotonic()
         self._remember()
         self.hide()
@@ -285,8 +295,12 @@ class MainWindow(QMainWindow):
 
     def end(self) -> None:
         """Close because the system asks for it: nobody may be there to answer a question."""
-        self._asked_to_end = True
+        self.expect_end()
         self.close()
+
+    def expect_end(self) -> None:
+        """Ask nothing any more: the session ends."""
+        self._asked_to_end = True
 
     def _end_when_quiet(self) -> None:
         assert self._closing_since_s is not None
@@ -299,8 +313,9 @@ class MainWindow(QMainWindow):
             log.info("everything has ended, %.1f s after closing", took_s)
         else:
             log.error("leaving after %.0f s although something still runs", took_s)
-        if self.service.left_on is not None and not self._asked_to_end:
-            self._tell_left_on(self.service.left_on)
+        left_on = self.service.left_on
+        if left_on is not None and left_on is not self.leaving.told_left_on and not self._asked_to_end:
+            self._tell_left_on(left_on)
         else:
             self.ended.emit()
 

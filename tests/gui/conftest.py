@@ -44,9 +44,12 @@ def window(qtbot: Any, user_folders: Path) -> Iterator[MainWindow]:
     window.resize(1400, 900)
     window.show()
     bridge.start()
+    ended: list[bool] = []
+    window.ended.connect(lambda: ended.append(True))
     yield window
-    with qtbot.waitSignal(window.ended, timeout=10_000):
-        window.close()
+    if not ended:
+        with qtbot.waitSignal(window.ended, timeout=10_000):
+            window.end()
     logging.getLogger().removeHandler(handler)
     window.deleteLater()
     bridge.deleteLater()

@@ -200,6 +200,13 @@ def _switch_off(leds: LedArray) -> LedArrayError | None:
     return None
 
 
+def load_drivers() -> None:
+    """Import what `open_instrument` needs: a second in which the interpreter is held, at a time of one's own choice."""
+    from pycromanager import Core  # noqa: F401
+
+    from acquisition.simulated.microscope import SimulatedMicroscope  # noqa: F401
+
+
 def open_instrument(
     profile: Profile, on_check: Callable[[str, bool, str], None] = lambda name, ok, text: None
 ) -> Instrument:

@@ -171,6 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     close_on_signals(window)
     window.show()
     window.bridge.start()
+    window.service.warm_up()
     RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
     if arguments.file is not None:
         window.open_path(arguments.file.absolute())

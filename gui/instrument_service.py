@@ -82,6 +82,12 @@ class LatestPicture:
             return picture
 
 
+def _load_drivers() -> None:
+    from acquisition.instrument import load_drivers
+
+    load_drivers()
+
+
 class InstrumentService(QObject):
     """Opens the instrument and runs live view and scans off the window's thread."""
 
@@ -140,6 +146,13 @@ class InstrumentService(QObject):
             self.board_lost.emit(error.message, error.remedy)
 
     # --- opening and closing ------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Load what connecting needs while the operator still looks at the window.
+
+        Libraries hold the interpreter while they are loaded: a window that was just asked to connect would stand still.
+        """
+        self._jobs.put(_load_drivers)
 
     def open(self, profile: Profile) -> None:
         """Connect; answers with `check_made` for each check, then `opened` or `open_failed`."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gui.main_window import MainWindow
+    from gui.watchdog import Watchdog
 
 
 @pytest.fixture
@@ -53,3 +54,13 @@ def window(qtbot: Any, user_folders: Path) -> Iterator[MainWindow]:
     logging.getLogger().removeHandler(handler)
     window.deleteLater()
     bridge.deleteLater()
+
+
+@pytest.fixture
+def watchdog(qtbot: Any) -> Iterator[Watchdog]:
+    """Watches how long the window's thread is busy between two turns of its event loop."""
+    from gui.watchdog import Watchdog
+
+    watchdog = Watchdog()
+    yield watchdog
+    watchdog.stop()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+STOOD_STILL_MS, BEAT_MS = 250.0, 50
+"""A window that stands still for longer is noted in the log, with the place where it did."""
 DARK_WITHIN_S = 5.0
 """Two silences of the LED board: of the command it may be busy with, and of the last one."""
 
@@ -150,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gui.recovery import RecoveryOffer
     from gui.settings import load_settings, settings_path
     from gui.theme import apply_theme
+    from gui.watchdog import Watchdog
 
     start_logging()
     _log_qt_messages()
@@ -170,12 +173,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     application.commitDataRequest.connect(lambda manager: window.expect_end())
     close_on_signals(window)
     window.show()
+    watchdog = Watchdog(STOOD_STILL_MS, BEAT_MS)
     window.bridge.start()
     window.service.warm_up()
     RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
     if arguments.file is not None:
         window.open_path(arguments.file.absolute())
     code = application.exec()
+    watchdog.stop()
     logging.getLogger().removeHandler(handler)
     stuck = not (window.service.is_stopped and window.bridge.is_stopped)
     if stuck:

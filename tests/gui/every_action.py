@@ -77,14 +77,18 @@ def every_action(window: MainWindow, field: Path, wait: Wait, turn: Callable[[in
     wait(lambda: not window.service.scanning)
     yield "open capture"
     assert flow.capture_path is not None
-    flow.reconstruct(flow.capture_path)
+    window.open_path(flow.capture_path)
     turn(200)
     yield "finish or discard"
     trigger("cancel_fit")
     turn(50)
     yield "open field"
-    flow.open_field(field)
+    window.open_path(field)
     wait(shown)
+    for task in ("instrument", "acquire", "reconstruct", "view"):
+        yield f"task: {task}"
+        trigger(f"go_{task}")
+        turn(150)
     yield "contrast"
     panels.slices.contrast.auto.setChecked(True)
     for number in range(panels.slices.contrast.map.count()):

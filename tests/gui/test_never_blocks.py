@@ -6,7 +6,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from recon import messages
 from tests.acquisition.conftest import SMALL
 from tests.gui import fakes
 from tests.gui.every_action import every_action
@@ -18,9 +17,10 @@ if TYPE_CHECKING:
 
     from gui.main_window import MainWindow
     from gui.watchdog import Watchdog
+    from recon import messages
 
-MOST_MS = 100.0
-"""Twice what is promised: caches are shared with whatever else the computer does."""
+MOST_MS = 150.0
+"""Three times what is promised: processors share caches and clock with whatever else the computer does."""
 
 
 class Elsewhere(fakes.FakeProcess):
@@ -28,7 +28,7 @@ class Elsewhere(fakes.FakeProcess):
 
     def _run(self, *call: Any) -> int:
         run = super()._run(*call)
-        self.tell(messages.FieldReady(run, fakes.BOUNDS_UM, fakes.MEDIUM_INDEX, (0.0, 0.02), (1.0, 4.0)))
+        threading.Thread(target=self.show_field, args=(run,)).start()
         return run
 
     def answer(self, asked: messages.RequestSlice, scale: float = 1.0) -> None:

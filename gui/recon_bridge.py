@@ -33,6 +33,7 @@ from recon.messages import (
     Ready,
     Resume,
     Saved,
+    SetViewBudget,
 )
 from recon.shared import discard, take
 
@@ -120,6 +121,7 @@ class ReconBridge(QObject):
         self._fitted = False
         self._begun: tuple[Path | None, FitSettings] | None = None
         self._memory_mb = 0.0
+        self._view_budget: float | None = None
         self._arrived.connect(self._handle)
         self._watch = QTimer(self)
         self._watch.setInterval(500)
@@ -136,6 +138,8 @@ class ReconBridge(QObject):
         self._heard_at_s, self._tolerance_s, self.is_lost = time.monotonic(), LONG_STEP_S, False
         self._process = self._make_process(partial(self._receive, self._generation))
         self._process.start()
+        if self._view_budget is not None:
+            self.set_view_budget(self._view_budget)
         self._watch.start()
 
     def restart(
@@ -337,6 +341,11 @@ class ReconBridge(QObject):
         if self.run is not None:
             run = self.run
             self._call(lambda process: process.save(run, str(path)))
+
+    def set_view_budget(self, fraction: float) -> None:
+        """Let pictures take up to this share of the fitting time; also in processes that come after this one."""
+        self._view_budget = fraction
+        self._call(lambda process: process.send(SetViewBudget(fraction)))
 
     def request_picture(self, asked: PictureRequest) -> None:
         """Ask for a picture of the current field; the views leave the number of the run to be filled in here."""

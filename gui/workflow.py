@@ -79,6 +79,7 @@ class Workflow(QObject):
         service.scan_changed.connect(self._scan_changed)
         service.problem.connect(panels.message.tell)
         service.board_lost.connect(self._board_lost)
+        panels.fit.view_budget_chosen.connect(bridge.set_view_budget)
         bridge.ready.connect(self._recon_ready)
         bridge.phase.connect(self._phase)
         bridge.progress.connect(self._progress)

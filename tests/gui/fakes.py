@@ -47,6 +47,7 @@ class FakeProcess:
         self.hold = False
         self.calls: list[tuple[Any, ...]] = []
         self.requests: list[messages.RequestSlice] = []
+        self.view_budgets: list[float] = []
         self.runs = 0
 
     def start(self) -> None:
@@ -91,6 +92,9 @@ class FakeProcess:
         self.calls.append(("save", path, run))
 
     def send(self, command: messages.Command) -> None:
+        if isinstance(command, messages.SetViewBudget):
+            self.view_budgets.append(command.fraction)
+            return
         assert isinstance(command, messages.RequestSlice)
         self.requests.append(command)
         if not self.hold:

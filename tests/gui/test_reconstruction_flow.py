@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gui.settings import load_settings, settings_path
 from recon import messages
 from tests.gui import fakes
 
@@ -208,3 +209,14 @@ def test_what_would_be_lost_is_known(window: MainWindow, run: int, qtbot) -> Non
     process.tell(messages.Finished(bridge.run or 0, "opened from file", 0.3, 12.0, 40, 2_000_000))
     qtbot.waitUntil(lambda: not bridge.fitting and bridge.has_field)
     assert not bridge.unsaved
+
+
+def test_the_share_of_pictures_is_told_to_every_process_and_remembered(window: MainWindow, run: int, qtbot) -> None:
+    share = window.panels.fit.view_share
+    share.setValue(70)
+    assert fake(window).view_budgets == [0.7]
+    assert "70 %" in window.panels.fit.view_share_text.text()
+    window.bridge.start()
+    assert fake(window).view_budgets == [0.7]
+    window._remember()
+    assert load_settings(settings_path()).view_percent == 70

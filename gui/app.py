@@ -146,8 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from PySide6.QtWidgets import QApplication
 
     from gui.instrument_service import InstrumentService
+    from gui.log_panel import WindowLogHandler
     from gui.main_window import MainWindow
-    from gui.messages import WindowLogHandler
     from gui.recon_bridge import ReconBridge
     from gui.recovery import RecoveryOffer
     from gui.settings import load_settings, settings_path

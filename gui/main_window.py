@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QGridLayout, Q
 
 from gui.actions import make_actions, shortcut_rows
 from gui.leaving import Leaving
-from gui.messages import LogPanel, WindowLogHandler
+from gui.log_panel import LogPanel, WindowLogHandler
 from gui.panels import arrangements, make_panels
+from gui.problem_report import ProblemReport
 from gui.settings import WindowSettings, captures_folder, save_settings
 from gui.tasks import Task
 from gui.theme import apply_theme
@@ -79,6 +80,7 @@ class MainWindow(QMainWindow):
         self.workflow.changed.connect(self._refresh)
         service.opened.connect(self._opened)
         self.leaving = Leaving(self, self.workflow)
+        self.problem_report = ProblemReport(self.workflow, settings, log_handler, self)
         self.leaving.agreed.connect(self._leave)
         self.panels.instrument.profile_chosen.connect(self.workflow.choose_profile)
         self.panels.instrument.browse_wanted.connect(self._browse_profile)
@@ -123,6 +125,7 @@ class MainWindow(QMainWindow):
             "light_theme": self._choose_theme,
             "log": self.log_panel.setVisible,
             "shortcuts": self._show_shortcuts,
+            "problem_report": lambda: self.problem_report.write(),
         }
 
     def _lay_out(self) -> None:

@@ -29,8 +29,8 @@ def measure(profile: str, limit_ms: float) -> list[dict[str, Any]]:
     from PySide6.QtWidgets import QApplication
 
     from gui.instrument_service import InstrumentService
+    from gui.log_panel import WindowLogHandler
     from gui.main_window import MainWindow
-    from gui.messages import WindowLogHandler
     from gui.recon_bridge import ReconBridge
     from gui.settings import WindowSettings, settings_path
     from gui.watchdog import Watchdog

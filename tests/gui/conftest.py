@@ -32,8 +32,8 @@ def user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def window(qtbot: Any, user_folders: Path) -> Iterator[MainWindow]:
     """The window on a fake reconstruction process; no instrument is opened before a test asks for it."""
     from gui.instrument_service import InstrumentService
+    from gui.log_panel import WindowLogHandler
     from gui.main_window import MainWindow
-    from gui.messages import WindowLogHandler
     from gui.recon_bridge import ReconBridge
     from gui.settings import WindowSettings, settings_path
     from tests.gui.fakes import FakeProcess

@@ -35,8 +35,8 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def window(qtbot: Any, user_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MainWindow]:
     """The window with a reconstruction process of its own."""
     from gui.instrument_service import InstrumentService
+    from gui.log_panel import WindowLogHandler
     from gui.main_window import MainWindow
-    from gui.messages import WindowLogHandler
     from gui.recon_bridge import ReconBridge
     from gui.settings import WindowSettings, settings_path
 

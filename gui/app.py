@@ -77,7 +77,8 @@ def install_exception_hooks(window: MainWindow) -> None:
     relay = Relay(window)
     relay.caught.connect(
         lambda text: window.panels.message.tell(
-            f"Unexpected error: {text}", "The program goes on. Details are in the log (Ctrl+L); please report them."
+            f"Unexpected error: {text}.",
+            "The program goes on. A problem report (menu Help) holds what is needed to find the cause.",
         )
     )
 

@@ -129,7 +129,8 @@ class InstrumentService(QObject):
             except Exception as error:
                 log.exception("unexpected error of the instrument")
                 self.problem.emit(
-                    f"{type(error).__name__}: {error}", "See the log; disconnect and connect the instrument again."
+                    f"Unexpected error: {type(error).__name__}: {error}.",
+                    "Disconnect and connect the instrument again; if it repeats, write a problem report (menu Help).",
                 )
 
     def _watch_board(self) -> None:
@@ -175,7 +176,10 @@ class InstrumentService(QObject):
         except Exception as error:
             log.exception("connecting failed")
             self.open_failed.emit(
-                OperatorError(f"{type(error).__name__}: {error}", "See the log for where it happened.")
+                OperatorError(
+                    f"Unexpected error: {type(error).__name__}: {error}.",
+                    "Connect again; if it repeats, write a problem report (menu Help).",
+                )
             )
             return
         self.instrument, self.left_on = instrument, None

@@ -83,7 +83,7 @@ def tell_missing(run: int, capture: Capture, emit: Callable[[Event], None]) -> N
         warning = (
             " Its frames may not belong to their LEDs: see the held-out error." if capture.status == "failed" else ""
         )
-        emit(messages.Notice(run, told + warning))
+        emit(messages.Notice(run, told + (warning or " The volume has less detail; capture again if that matters.")))
 
 
 def check_time_limit(settings: FitSettings) -> None:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from recon.stage import Stage, WaveLoss
 
 LEARNING_RATE = 0.02
+WARM_STEPS = 10
+"""A fit that goes on begins with small steps: the optimiser has yet to learn again how steep things are."""
 EVALUATE_EVERY = 5
 FIRST_REFRESH = 8
 """Steps of a linear stage until its weights are set anew; the interval doubles each time."""
@@ -246,7 +248,7 @@ class Fit:
         first = "linear" if self._coarse is None else "coarse"
         last = {"born": ["linear"], "auto": []}.get(self.setup.model, ["wave"])
         self._to_do = [first, *(name for name in last if name != first)]
-        self._steps = 0
+        self._steps, self._warm_steps = 0, 1
         self._enter_stage()
         return inside_zyx
 
@@ -268,6 +270,7 @@ class Fit:
         network.pulse = self._pulse
         self.field = network.to(self.device).requires_grad_(True)
         self._decided, self._to_do, self._steps = standing.decided, list(standing.stages), 0
+        self._warm_steps = WARM_STEPS
         if "wave" in standing.stages and "wave" not in self._stages:
             self._stages["wave"] = self._wave_stage(self.setup.wave_model)
         self._enter_stage(standing.doublings)
@@ -300,8 +303,9 @@ class Fit:
             Share of the time limit that has passed, 0 to 1.
         """
         assert self.field is not None
+        rate = LEARNING_RATE * min(1.0, (self._steps + 1) / self._warm_steps)
         for group in self._optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * self._judge.rate_factor(time_used)
+            group["lr"] = rate * self._judge.rate_factor(time_used)
         smoothing = SMOOTHING * 2.0**self._judge.doublings
         stage = self._stages[self._to_do[0]]
         self._optimiser.zero_grad(set_to_none=True)

@@ -322,7 +322,9 @@ class Reconstruction:
         try:
             self._assessment = self._fit.assess()
         except RuntimeError as error:  # what is told about a field must not cost the field
-            self._account.notify(f"Resolution and uncertainty could not be found: {error}")
+            self._account.notify(
+                f"Resolution and uncertainty could not be found: {error}. The volume is there; save it as usual."
+            )
         self._account.end(reason)
         self.state = State.FINISHED
         assert self._fit.field is not None

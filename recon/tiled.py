@@ -209,7 +209,9 @@ class TiledReconstruction:
 
     def _take_up(self, survey: Survey) -> None:
         """Keep the tiles that a lost process had finished."""
-        before = None if self._resumed is None else self._resumed.field
+        if self._resumed is None:
+            return
+        before = self._resumed.field
         if not isinstance(before, TiledField):
             self._middle_field = before
             return

@@ -143,7 +143,7 @@ class Worker:
                 log.exception("run %d failed", self.run)
                 self._fail(
                     f"The reconstruction failed unexpectedly: {error}",
-                    "Start it again; if it repeats, keep the capture and report the log.",
+                    "Start it again; if it repeats, keep the capture and write a problem report (menu Help).",
                     traceback.format_exc(),
                 )
                 busy = False
@@ -195,7 +195,8 @@ class Worker:
             self._fail(error.message, error.remedy)
         except Exception as error:  # one bad message must not end the process
             log.exception("%s failed", type(command).__name__)
-            self._fail(f"{type(command).__name__} failed: {error}", "Start the run again.", traceback.format_exc())
+            remedy = "Start the run again; if it repeats, write a problem report (menu Help)."
+            self._fail(f"{type(command).__name__} failed: {error}", remedy, traceback.format_exc())
 
     def _handle(self, command: messages.Command) -> None:
         match command:
@@ -376,7 +377,8 @@ class Worker:
                 except Exception as error:  # a picture that fails must not cost the fit
                     log.exception("painting %s failed", view.request.view)
                     self.views.pop(view.request.view, None)
-                    self.emit(messages.Notice(self.run, f"The view {view.request.view} could not be painted: {error}"))
+                    text = f"The view {view.request.view} could not be painted: {error}. Move or zoom it to try again."
+                    self.emit(messages.Notice(self.run, text))
                 self.clock.painted(time.monotonic() - start)
                 self._painted_s += time.monotonic() - start
         finally:

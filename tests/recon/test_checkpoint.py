@@ -57,8 +57,8 @@ def test_a_fit_goes_on_where_it_was(left, cells_capture):
     assert any(isinstance(event, FieldReady) for event in heard)
     error_before = next(e.held_out_error for e in reversed(events) if isinstance(e, FitProgress) and e.held_out_error)
     error_after = next(event.held_out_error for event in heard if isinstance(event, FitProgress))
-    assert error_after < 1.05 * error_before
-    assert run.field().history.seconds > before.field().history.seconds
+    assert error_after < error_before
+    assert run.field().history.seconds > found.field.history.seconds > 0.0
 
 
 def test_what_was_reached_without_the_optimisers_memory_is_not_lost(left, cells_capture):
@@ -73,7 +73,7 @@ def test_what_was_reached_without_the_optimisers_memory_is_not_lost(left, cells_
 
 def test_the_time_used_counts(left, cells_capture):
     path, _, _ = left
-    late = replace(read_checkpoint(path), fit_s=599.9)
+    late = replace(read_checkpoint(path), fit_s=600.1)
     run = start_stored(1, str(cells_capture), SETTINGS, lambda event: None, resumed=late)
     advanced(run, lambda: run.state is State.FINISHED)
     assert run.field().history.steps == 13

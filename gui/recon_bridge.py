@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from gui.recon_process import checkpoint_path, spawned
+from gui.recon_process import checkpoint_path, forget_checkpoints, spawned
 from recon.messages import (
     NO_RUN,
     Failed,
@@ -182,7 +182,7 @@ class ReconBridge(QObject):
         def stop() -> None:
             process.stop(STOP_S)
             if last:
-                checkpoint_path().unlink(missing_ok=True)
+                forget_checkpoints()
 
         thread = Thread(target=stop, name="stop reconstruction")
         thread.start()

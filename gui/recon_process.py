@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from typing import TYPE_CHECKING, Protocol, cast
 
 import platformdirs
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
     from acquisition.capture import CaptureHeader, MatchedReference
     from recon.messages import Command, Event, FitSettings, Resume
+
+
+STALE_S = 2 * 86400.0
+"""A checkpoint that nobody has touched for so long belongs to no window that still runs a fit."""
 
 
 class Process(Protocol):
@@ -80,6 +86,16 @@ class Process(Protocol):
 def checkpoint_path() -> Path:
     """Where the reconstruction of this window keeps its state, for the case that its process is lost."""
     return platformdirs.user_cache_path("fieldscope", appauthor=False) / f"reconstruction-{os.getpid()}.field.h5"
+
+
+def forget_checkpoints() -> None:
+    """Remove this window's checkpoint, and those that windows which were killed have left days ago."""
+    own = checkpoint_path()
+    own.unlink(missing_ok=True)
+    for left in own.parent.glob("reconstruction-*.field.h5*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+            if time.time() - left.stat().st_mtime > STALE_S:
+                left.unlink()
 
 
 def spawned(on_event: Callable[[Event], None]) -> Process:

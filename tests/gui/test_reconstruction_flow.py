@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gui.recon_process import checkpoint_path, forget_checkpoints
 from gui.settings import load_settings, settings_path
 from recon import messages
 from tests.gui import fakes
@@ -220,3 +222,15 @@ def test_the_share_of_pictures_is_told_to_every_process_and_remembered(window: M
     assert fake(window).view_budgets == [0.7]
     window._remember()
     assert load_settings(settings_path()).view_percent == 70
+
+
+def test_checkpoints_of_killed_windows_are_removed_in_the_end(user_folders: Path) -> None:
+    own = checkpoint_path()
+    own.parent.mkdir(parents=True)
+    old, recent = (own.with_name(f"reconstruction-{number}.field.h5") for number in (1, 2))
+    for path in (own, old, recent):
+        path.write_bytes(b"")
+    os.utime(old, (0, 0))
+    forget_checkpoints()
+    assert list(own.parent.iterdir()) == [recent]
+    forget_checkpoints()

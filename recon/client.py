@@ -118,12 +118,6 @@ class ReconstructionProcess:
         if session is not None:
             session.stop(timeout_s)
 
-    def stop_later(self) -> threading.Thread:
-        """End the process from a thread of its own; returns that thread."""
-        thread = threading.Thread(target=self.stop, name="stop reconstruction")
-        thread.start()
-        return thread
-
     # --- runs ---------------------------------------------------------------------------------------------------------
 
     def _next_run(self) -> int:

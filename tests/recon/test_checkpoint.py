@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from acquisition.capture import CaptureWriter, Frame, part_path
 from acquisition.errors import OperatorError
 from recon.checkpoint import INTERVAL_S, MOST_SHARE, Checkpoint, CheckpointFile, read_checkpoint, write_checkpoint
 from recon.messages import FieldReady, FitProgress, FitSettings, Notice, Phase
@@ -117,12 +118,16 @@ def test_finished_tiles_are_kept(cells_capture, tmp_path):
 
 
 def test_frames_of_a_scan_that_runs(cells, tmp_path):
-    path = cells.write(tmp_path / "running.h5", status="running", patterns=list(range(12)))
-    heard: list = []
-    run = resume_live(1, str(path), SETTINGS, heard.append)
-    advanced(run, lambda: run.has_field)
-    for pattern in range(12, 19):
-        run.add_frame(pattern, cells.counts_pyx[pattern])
+    path, heard = tmp_path / "running.h5", []
+    with CaptureWriter(path, cells.header) as writer:
+        for pattern in range(12):
+            writer.write_frame(Frame(pattern, pattern, cells.counts_pyx[pattern], 10.0))
+        run = resume_live(1, str(part_path(path)), SETTINGS, heard.append)
+        advanced(run, lambda: run.has_field)
+        for pattern in range(12, 19):
+            writer.write_frame(Frame(pattern, pattern, cells.counts_pyx[pattern], 10.0))
+            run.add_frame(pattern, cells.counts_pyx[pattern])
+        writer.finish("complete")
     run.frames_done(str(path))
     advanced(run, lambda: any(isinstance(e, FitProgress) and e.frames_used == 19 for e in heard))
 

@@ -150,7 +150,7 @@ def test_stopping_while_it_fits_and_before_it_is_ready(own, cells_capture):
     run = process.start_stored(str(cells_capture), LONG)
     heard.wait(FitProgress, run)
     child = process._session.process
-    process.stop_later().join(10.0)
+    process.stop(30.0)
     assert not child.is_alive() and child.exitcode == 0
     assert not heard.of(Failed, -1)
     process.start()

@@ -161,6 +161,19 @@ class Instrument:
         """
         return self._left_on if self._board_closed else _switch_off(self.leds)
 
+    def check_board(self) -> LedArrayError | None:
+        """Look whether the LED board is still there, from any thread and at any time; never raises, takes no time.
+
+        Returns
+        -------
+        What to tell the operator when it is gone; None when it is there, or was closed.
+        """
+        try:
+            self.leds.check()
+        except LedArrayError as error:
+            return None if self._board_closed else error
+        return None
+
     def close(self) -> LedArrayError | None:
         """LEDs off, then let go of board and camera; never raises. End scan and live view before.
 
@@ -186,6 +199,13 @@ def _switch_off(leds: LedArray) -> LedArrayError | None:
         _log.error("The LEDs may still be on: %s", error)
         return LedArrayError(f"The LEDs may still be on: {error.message}", error.remedy)
     return None
+
+
+def load_drivers() -> None:
+    """Import what `open_instrument` needs: a second in which the interpreter is held, at a time of one's own choice."""
+    from pycromanager import Core  # noqa: F401
+
+    from acquisition.simulated.microscope import SimulatedMicroscope  # noqa: F401
 
 
 def open_instrument(

@@ -187,6 +187,10 @@ class Scan:
         """Stop after the frame in hand; the file keeps what it has. Returns at once."""
         self._control.cancel()
 
+    def abandon(self) -> None:
+        """Stop without the frame in hand, because the LEDs are about to be switched off. Returns at once."""
+        self._control.abandon()
+
     def pause(self) -> None:
         """Hold after the frame in hand, LEDs off, until `resume`; the time-lapse's clock stops now. Returns at once."""
         self._control.pause()
@@ -333,6 +337,8 @@ class Scan:
                 while taken_count == plan.frame_count or not (self._control.paused or self._control.cancelled):
                     began_s = time.perf_counter()
                     taken = next(frames, None)
+                    if self._control.abandoned:
+                        return FinishReason.CANCELLED
                     if taken is None:
                         finished = True
                         break

@@ -47,6 +47,7 @@ class ScanControl:
         self._clock = clock or SystemClock()
         self._changed = threading.Condition()
         self._cancelled = False
+        self._abandoned = False
         self._paused_at_s: float | None = None
         self._paused_s = 0.0
         self._started_s = self._clock.now_s()
@@ -58,6 +59,11 @@ class ScanControl:
         with self._changed:
             self._cancelled = True
             self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """End the scan, whose light goes out from now on: the frame in hand may be dark in part."""
+        self._abandoned = True
+        self.cancel()
 
     def pause(self) -> None:
         """Hold the scan, and its clock from now on; a second one changes nothing."""
@@ -80,6 +86,11 @@ class ScanControl:
     def cancelled(self) -> bool:
         """Whether the scan is to end."""
         return self._cancelled
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether a frame that comes now may have been exposed without its light."""
+        return self._abandoned
 
     @property
     def paused(self) -> bool:

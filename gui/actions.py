@@ -106,6 +106,9 @@ ACTIONS = (
     ActionSpec("light_theme", "Light theme", "-&View", "Ctrl+T", "For bright rooms", checkable=True),
     ActionSpec("log", "Log", "&View", "Ctrl+L", "What happened, in detail", checkable=True),
     ActionSpec("shortcuts", "Keys and mouse", "&Help", "F1"),
+    ActionSpec(
+        "problem_report", "Problem report…", "&Help", "", "Write versions, settings and log into one file, no images"
+    ),
 )
 
 MOUSE_AND_KEYS = (

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+STOOD_STILL_MS, BEAT_MS = 250.0, 50
+"""A window that stands still for longer is noted in the log, with the place where it did."""
 DARK_WITHIN_S = 5.0
 """Two silences of the LED board: of the command it may be busy with, and of the last one."""
 
@@ -75,13 +77,14 @@ def install_exception_hooks(window: MainWindow) -> None:
     relay = Relay(window)
     relay.caught.connect(
         lambda text: window.panels.message.tell(
-            f"Unexpected error: {text}", "The program goes on. Details are in the log (Ctrl+L); please report them."
+            f"Unexpected error: {text}.",
+            "The program goes on. A problem report (menu Help) holds what is needed to find the cause.",
         )
     )
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
-            window.close()
+            window.end()
             return
         log.critical("uncaught exception", exc_info=(kind, error, trace))
         relay.caught.emit(f"{kind.__name__}: {error}")
@@ -144,12 +147,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from PySide6.QtWidgets import QApplication
 
     from gui.instrument_service import InstrumentService
+    from gui.log_panel import WindowLogHandler
     from gui.main_window import MainWindow
-    from gui.messages import WindowLogHandler
     from gui.recon_bridge import ReconBridge
     from gui.recovery import RecoveryOffer
     from gui.settings import load_settings, settings_path
     from gui.theme import apply_theme
+    from gui.watchdog import Watchdog
 
     start_logging()
     _log_qt_messages()
@@ -167,13 +171,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     window = MainWindow(settings, settings_path(), InstrumentService(), ReconBridge(), handler)
     install_exception_hooks(window)
     window.ended.connect(application.quit)
+    application.commitDataRequest.connect(lambda manager: window.expect_end())
     close_on_signals(window)
     window.show()
+    watchdog = Watchdog(STOOD_STILL_MS, BEAT_MS)
     window.bridge.start()
+    window.service.warm_up()
     RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
     if arguments.file is not None:
         window.files.open(arguments.file.absolute())
     code = application.exec()
+    watchdog.stop()
     logging.getLogger().removeHandler(handler)
     stuck = not (window.service.is_stopped and window.bridge.is_stopped)
     if stuck:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
 
 from acquisition.estimate import duration_text
 from gui.actions import button_for
@@ -26,9 +27,17 @@ MODELS: dict[ModelName, str] = {
     "ssnp": "Strong scattering (SSNP, slower)",
 }
 
+VIEW_PERCENT = (5, 90)
+"""As the reconstruction process allows."""
+
 
 class FitPanel(Section):
-    """Figures, settings and the two ways to end a fit; `curves` is a section of its own, shown beside the volume."""
+    """Figures, settings and the two ways to end a fit; `curves` is a section of its own, shown beside the volume.
+
+    `view_budget_chosen(fraction)` tells how much of the fitting time pictures may take.
+    """
+
+    view_budget_chosen = Signal(float)
 
     def __init__(self, finish: QAction, discard: QAction, save: QAction, parent: QWidget | None = None) -> None:
         super().__init__("Reconstruct", "fit", parent)
@@ -76,10 +85,24 @@ class FitPanel(Section):
         )
         for model, text in MODELS.items():
             self.model.addItem(text, model)
+        self.view_share = QSlider(Qt.Orientation.Horizontal)
+        self.view_share.setObjectName("view_share")
+        self.view_share.setAccessibleName("Share of the time for pictures while fitting")
+        self.view_share.setToolTip(
+            "While a volume is fitted, at most this share of the time goes into pictures of it.\n"
+            "Less: the fit is done sooner. More: the slices follow it and the mouse more closely."
+        )
+        self.view_share.setRange(*VIEW_PERCENT)
+        self.view_share.setPageStep(10)
+        self.view_share_text = hint("")
+        self.view_share.valueChanged.connect(self._share_chosen)
+        self.view_share.setValue(30)
         settings = QGridLayout()
         settings.addWidget(self.seconds, 0, 0)
         settings.addWidget(self.device, 0, 1)
         settings.addWidget(self.model, 1, 0, 1, 2)
+        settings.addWidget(self.view_share_text, 2, 0, 1, 2)
+        settings.addWidget(self.view_share, 3, 0, 1, 2)
         self.finish_button = button_for(finish, primary=True)
         self.discard_button = button_for(discard)
         self.save_button = button_for(save)
@@ -96,6 +119,10 @@ class FitPanel(Section):
         self.body.addLayout(settings)
         self.body.addLayout(buttons)
         self.say("starting…", "busy")
+
+    def _share_chosen(self, percent: int) -> None:
+        self.view_share_text.setText(f"Pictures while fitting: up to {percent} % of the time")
+        self.view_budget_chosen.emit(percent / 100)
 
     def settings(self) -> FitSettings:
         """What the operator chose for the next fit."""

@@ -1,7 +1,8 @@
 """The instrument as the window sees it: calls in, Qt signals out, nothing slow on the window's thread.
 
 Opening and closing run one after another on a worker thread of their own; the live view and the scan have theirs.
-Signals are emitted on those threads and so arrive queued.
+Between scans another one looks every second whether the LED board is still there. Signals are emitted on those threads
+and so arrive queued.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FRAME_IN_HAND_S = 0.5
-"""On closing, a scan may have its light so long to finish a frame; without light the frame would be stored dark."""
+"""On closing, a scan may have its light so long to finish a frame; one that takes longer is not stored."""
+
+BOARD_LOOK_S = 1.0
+"""How often is looked whether the LED board is still there."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,12 @@ class LatestPicture:
             return picture
 
 
+def _load_drivers() -> None:
+    from acquisition.instrument import load_drivers
+
+    load_drivers()
+
+
 class InstrumentService(QObject):
     """Opens the instrument and runs live view and scans off the window's thread."""
 
@@ -91,6 +101,7 @@ class InstrumentService(QObject):
     frame_stored = Signal(int)
     scan_changed = Signal(object)
     problem = Signal(str, str)
+    board_lost = Signal(str, str)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -103,10 +114,13 @@ class InstrumentService(QObject):
         self._scan: Scan | None = None
         self._saturation_counts = 65535
         self._closing = False
+        self._lost: Instrument | None = None
+        self._shutting_down = threading.Event()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         # A daemon: a camera driver that never answers must not keep the program from ending.
         self._worker = threading.Thread(target=self._work, name="instrument", daemon=True)
         self._worker.start()
+        threading.Thread(target=self._watch_board, name="board watch", daemon=True).start()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -118,10 +132,31 @@ class InstrumentService(QObject):
             except Exception as error:
                 log.exception("unexpected error of the instrument")
                 self.problem.emit(
-                    f"{type(error).__name__}: {error}", "See the log; disconnect and connect the instrument again."
+                    f"Unexpected error: {type(error).__name__}: {error}.",
+                    "Disconnect and connect the instrument again; if it repeats, write a problem report (menu Help).",
                 )
 
+    def _watch_board(self) -> None:
+        while not self._shutting_down.wait(BOARD_LOOK_S):
+            instrument = self.instrument
+            if instrument is not None and self._scan is None and (error := instrument.check_board()) is not None:
+                self._lose_board(instrument, error)
+
+    def _lose_board(self, instrument: Instrument, error: OperatorError) -> None:
+        """Tell once that the board of this instrument is gone."""
+        if self._lost is not instrument and not self._closing:
+            self._lost = instrument
+            log.error("%s", error)
+            self.board_lost.emit(error.message, error.remedy)
+
     # --- opening and closing ------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Load what connecting needs while the operator still looks at the window.
+
+        Libraries hold the interpreter while they are loaded: a window that was just asked to connect would stand still.
+        """
+        self._jobs.put(_load_drivers)
 
     def open(self, profile: Profile) -> None:
         """Connect; answers with `check_made` for each check, then `opened` or `open_failed`."""
@@ -144,7 +179,10 @@ class InstrumentService(QObject):
         except Exception as error:
             log.exception("connecting failed")
             self.open_failed.emit(
-                OperatorError(f"{type(error).__name__}: {error}", "See the log for where it happened.")
+                OperatorError(
+                    f"Unexpected error: {type(error).__name__}: {error}.",
+                    "Connect again; if it repeats, write a problem report (menu Help).",
+                )
             )
             return
         self.instrument, self.left_on = instrument, None
@@ -162,14 +200,16 @@ class InstrumentService(QObject):
             if self.instrument is not None:
                 problem = self.instrument.close()
                 self.left_on = problem
+                known, self._lost = self._lost is self.instrument, None
                 self.instrument = None  # not before: until it is closed, `darken` must reach it
                 self.released.emit()
-                if problem is not None:
+                if problem is not None and not known:
                     self.problem.emit(problem.message, problem.remedy)
 
     def shut_down(self) -> None:
         """Cancel the scan, darken and release the instrument, end the worker; `is_stopped` tells when it is done."""
         self._closing = True
+        self._shutting_down.set()
         scan, live = self._scan, self._live
         if scan is not None:
             scan.cancel()
@@ -190,7 +230,7 @@ class InstrumentService(QObject):
         """Switch the LEDs off without waiting for the camera, which may expose for long or never answer.
 
         Works on a thread of its own, which is returned: the board's commands take turns by themselves. The frame in
-        hand of a scan may be short enough to be finished in its own light.
+        hand of a scan may be short enough to be finished in its own light; else it is left out.
         """
         instrument, scan = self.instrument, self._scan
 
@@ -199,6 +239,7 @@ class InstrumentService(QObject):
                 return
             if scan is not None:
                 scan.wait(FRAME_IN_HAND_S)
+                scan.abandon()
             self.left_on = instrument.darken()
 
         thread = threading.Thread(target=off, name="LEDs off", daemon=True)
@@ -256,7 +297,11 @@ class InstrumentService(QObject):
             self._live.set_pattern(brightness_l)
 
     def _live_ended(self, error: OperatorError) -> None:
-        self.problem.emit(error.message, error.remedy or "Disconnect and connect the instrument again.")
+        instrument = self.instrument
+        if instrument is not None and (gone := instrument.check_board()) is not None:
+            self._lose_board(instrument, gone)
+        else:
+            self.problem.emit(error.message, error.remedy or "Disconnect and connect the instrument again.")
 
     def _offer_live(self, image_yx: NDArray[np.uint16]) -> None:
         self._offer(image_yx, self._live_light_l)

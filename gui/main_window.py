@@ -15,9 +15,11 @@ from gui.actions import make_actions
 from gui.autosave import Autosave
 from gui.field_name import free_field_name
 from gui.history import History
-from gui.messages import LogPanel, WindowLogHandler
+from gui.leaving import Leaving
+from gui.log_panel import LogPanel, WindowLogHandler
 from gui.open_files import FIELDS, OpenFiles
 from gui.panels import arrangements, make_panels
+from gui.problem_report import ProblemReport
 from gui.settings import WindowSettings, captures_folder, save_settings
 from gui.shortcut_sheet import ShortcutSheet
 from gui.tasks import Task
@@ -92,6 +94,9 @@ class MainWindow(QMainWindow):
         bridge.saved.connect(self._tell_saved)
         self.workflow.changed.connect(self._refresh)
         service.opened.connect(self._opened)
+        self.leaving = Leaving(self, self.workflow)
+        self.problem_report = ProblemReport(self.workflow, settings, log_handler, self)
+        self.leaving.agreed.connect(self._leave)
         self.panels.instrument.profile_chosen.connect(self.workflow.choose_profile)
         self.panels.instrument.browse_wanted.connect(self._browse_profile)
         self.panels.acquire.folder_wanted.connect(self._choose_folder)
@@ -141,6 +146,7 @@ class MainWindow(QMainWindow):
             "light_theme": self._choose_theme,
             "log": self.log_panel.setVisible,
             "shortcuts": lambda: ShortcutSheet(self).show(),
+            "problem_report": lambda: self.problem_report.write(),
         }
 
     def _lay_out(self) -> None:
@@ -273,10 +279,17 @@ class MainWindow(QMainWindow):
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Hide at once, then end scan, instrument and reconstruction without waiting for them here."""
+        """Ask where something would be lost, unless the system wants the end."""
         event.ignore()
         if self._closing_since_s is not None:
             return
+        if self._asked_to_end:
+            self._leave()
+        else:
+            self.leaving.ask()
+
+    def _leave(self) -> None:
+        """Hide at once, then end scan, instrument and reconstruction without waiting for them here."""
         self._closing_since_s = time.monotonic()
         remember(self)
         save_settings(self.settings, self._settings_file)
@@ -287,8 +300,12 @@ class MainWindow(QMainWindow):
 
     def end(self) -> None:
         """Close because the system asks for it: nobody may be there to answer a question."""
-        self._asked_to_end = True
+        self.expect_end()
         self.close()
+
+    def expect_end(self) -> None:
+        """Ask nothing any more: the session ends."""
+        self._asked_to_end = True
 
     def _end_when_quiet(self) -> None:
         assert self._closing_since_s is not None
@@ -301,8 +318,9 @@ class MainWindow(QMainWindow):
             log.info("everything has ended, %.1f s after closing", took_s)
         else:
             log.error("leaving after %.0f s although something still runs", took_s)
-        if self.service.left_on is not None and not self._asked_to_end:
-            self._tell_left_on(self.service.left_on)
+        left_on = self.service.left_on
+        if left_on is not None and left_on is not self.leaving.told_left_on and not self._asked_to_end:
+            self._tell_left_on(left_on)
         else:
             self.ended.emit()
 

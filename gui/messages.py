@@ -1,17 +1,14 @@
-"""What the window tells the operator without stopping him: a bar with message and remedy, and the log."""
+"""What the window tells the operator without stopping him: a bar with message and remedy."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
-    QDockWidget,
     QFrame,
     QHBoxLayout,
     QLabel,
-    QPlainTextEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -83,40 +80,3 @@ class MessageBar(QFrame):
         self.hide()
         if act is not None:
             act()
-
-
-class _LogLines(QObject):
-    line = Signal(str)
-
-
-class WindowLogHandler(logging.Handler):
-    """Brings log records of any thread to the log panel, queued."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.lines = _LogLines()
-        self.setFormatter(logging.Formatter("%(asctime)s  %(levelname)-7s  %(name)s: %(message)s", "%H:%M:%S"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send the record on."""
-        try:
-            self.lines.line.emit(self.format(record))
-        except RuntimeError:  # the window is gone; the log file has the record
-            pass
-
-
-class LogPanel(QDockWidget):
-    """The last two thousand lines of the log."""
-
-    def __init__(self, handler: WindowLogHandler, parent: QWidget | None = None) -> None:
-        super().__init__("Log", parent)
-        self.setObjectName("log_panel")
-        self.text = QPlainTextEdit()
-        self.text.setObjectName("log_text")
-        self.text.setAccessibleName("Log")
-        self.text.setReadOnly(True)
-        self.text.setMaximumBlockCount(2000)
-        self.text.setStyleSheet("font-family: monospace; font-size: 8.5pt;")
-        self.setWidget(self.text)
-        handler.lines.line.connect(self.text.appendPlainText)
-        self.hide()

@@ -2,6 +2,8 @@
 
 Messages arrive on a reader thread, which only emits queued signals. Whatever belongs to an old run, or to a process
 that was replaced, is dropped here, so nobody behind this point sees it.
+
+    run begins --process lost--> `lost` --operator: `restart`--> new process shows the checkpoint, and goes on from it
 """
 
 from __future__ import annotations
@@ -11,22 +13,28 @@ import time
 from dataclasses import replace
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from gui.recon_process import checkpoint_path, forget_checkpoints, spawned
 from recon.messages import (
+    NO_RUN,
     Failed,
     FieldReady,
     Finished,
     FitProgress,
+    FitSettings,
     Heartbeat,
     Lights,
+    LogLine,
     Notice,
     Phase,
     Picture,
     Ready,
+    Resume,
     Saved,
+    SetViewBudget,
 )
 from recon.shared import discard, take
 
@@ -38,7 +46,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader, MatchedReference
-    from recon.messages import CloseView, Command, Event, FitSettings, PictureRequest
+    from gui.recon_process import Process
+    from recon.messages import CloseView, Event, PictureRequest
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -57,67 +66,6 @@ PROCESS_RUN = -1
 """Run number of events that concern the process, not a run."""
 
 
-class Process(Protocol):
-    """What is needed of `recon.client.ReconstructionProcess`; none of these calls may wait."""
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process runs."""
-        ...
-
-    def start(self) -> None:
-        """Spawn the process; its first event is `Ready`."""
-        ...
-
-    def stop(self, timeout_s: float) -> None:
-        """Ask it to end, kill it after `timeout_s`; waits for it, so called on a thread of its own."""
-        ...
-
-    def start_live(
-        self, header: CaptureHeader, settings: FitSettings, capture_name: str, reference: MatchedReference | None
-    ) -> int:
-        """Begin a run that gets its frames one by one; returns its number, as the next two do."""
-        ...
-
-    def start_stored(self, path: str, settings: FitSettings) -> int:
-        """Begin a run on a capture file."""
-        ...
-
-    def open_field(self, path: str) -> int:
-        """Serve a saved field."""
-        ...
-
-    def add_frame(self, run: int, pattern: int, image: NDArray[np.uint16], exposure_ms: float) -> None:
-        """Hand over a frame; may be called on any thread."""
-        ...
-
-    def frames_done(self, run: int, path: str) -> None:
-        """No frame will follow; `path` is the capture."""
-        ...
-
-    def finish_now(self, run: int) -> None:
-        """Stop fitting, keep the field."""
-        ...
-
-    def cancel(self, run: int) -> None:
-        """Stop fitting, discard the run."""
-        ...
-
-    def save(self, run: int, path: str) -> None:
-        """Write the field; answered by `Saved` or `Failed`."""
-        ...
-
-    def send(self, command: Command) -> None:
-        """Send any other message."""
-        ...
-
-
-def _spawned(on_event: Callable[[Event], None]) -> Process:
-    from recon.client import ReconstructionProcess
-
-    return cast("Process", ReconstructionProcess(on_event))
-
-
 class ReconBridge(QObject):
     """Owns the reconstruction process and its current run.
 
@@ -127,6 +75,18 @@ class ReconBridge(QObject):
     ----------
     make_process
         Makes a process that reports to the given callable.
+
+    Attributes
+    ----------
+    run
+        Number of the current run; None: there is none.
+    fitting, has_field
+        Whether it still fits, and whether there is something to look at.
+    unsaved
+        Whether the field would be lost with this program: it was fitted, and has changed since it was last saved, by
+        whomever.
+    is_lost
+        Whether the process died or hangs.
     """
 
     ready = Signal(object)
@@ -144,7 +104,7 @@ class ReconBridge(QObject):
     _arrived = Signal(int, object, object)
 
     def __init__(
-        self, parent: QObject | None = None, make_process: Callable[[Callable[[Event], None]], Process] = _spawned
+        self, parent: QObject | None = None, make_process: Callable[[Callable[[Event], None]], Process] = spawned
     ) -> None:
         super().__init__(parent)
         self._make_process = make_process
@@ -159,6 +119,11 @@ class ReconBridge(QObject):
         self.run: int | None = None
         self.fitting = False
         self.has_field = False
+        self.unsaved = False
+        self._fitted = False
+        self._begun: tuple[Path | None, FitSettings] | None = None
+        self._memory_mb = 0.0
+        self._view_budget: float | None = None
         self._arrived.connect(self._handle)
         self._watch = QTimer(self)
         self._watch.setInterval(500)
@@ -171,11 +136,41 @@ class ReconBridge(QObject):
         if self._process is not None:
             self._stop_later(self._process)
         self._generation += 1
-        self.run, self.fitting, self.has_field = None, False, False
+        self.run, self.fitting, self.has_field, self.unsaved = None, False, False, False
         self._heard_at_s, self._tolerance_s, self.is_lost = time.monotonic(), LONG_STEP_S, False
         self._process = self._make_process(partial(self._receive, self._generation))
         self._process.start()
+        if self._view_budget is not None:
+            self.set_view_budget(self._view_budget)
         self._watch.start()
+
+    def restart(
+        self, capture: Path | None, live: bool = False, reference: MatchedReference | None = None
+    ) -> int | None:
+        """Start a process in place of the one that was lost, and have it go on where that one had come to.
+
+        Parameters
+        ----------
+        capture
+            The frames on disk; None: there are none.
+        live
+            Whether a scan still writes them; it hands over its further frames, under the new run.
+        reference
+            As `start_live`.
+
+        Returns
+        -------
+        Number of the new run; None where there was none to go on with.
+        """
+        begun, interrupted = self._begun, self.run is not None
+        self.start()
+        if begun is None or not interrupted:
+            return None
+        field_path, settings = begun
+        if field_path is not None:
+            return self.open_field(field_path)
+        asked = Resume(NO_RUN, str(checkpoint_path()), str(capture or ""), settings, live, reference)
+        return self._begin(lambda process: process.resume(asked), settings)
 
     def shut_down(self) -> None:
         """Ask the process to end; `is_stopped` tells when it has."""
@@ -183,10 +178,15 @@ class ReconBridge(QObject):
         self._watch.stop()
         self.run = None
         if self._process is not None:
-            self._stop_later(self._process)
+            self._stop_later(self._process, last=True)
 
-    def _stop_later(self, process: Process) -> None:
-        thread = Thread(target=process.stop, args=(STOP_S,), name="stop reconstruction")
+    def _stop_later(self, process: Process, last: bool = False) -> None:
+        def stop() -> None:
+            process.stop(STOP_S)
+            if last:
+                forget_checkpoints()
+
+        thread = Thread(target=stop, name="stop reconstruction")
         thread.start()
         self._stopping.append(thread)
 
@@ -214,6 +214,10 @@ class ReconBridge(QObject):
         if generation != self._generation or self._closing:
             return
         if isinstance(event, Heartbeat):
+            self._memory_mb = event.memory_mb
+            return
+        if isinstance(event, LogLine):
+            logging.getLogger(f"reconstruction.{event.source}").log(event.level, "%s", event.text)
             return
         if isinstance(event, Ready):
             self._tolerance_s = SILENCE_S
@@ -231,20 +235,24 @@ class ReconBridge(QObject):
             self._tolerance_s, self._stepped_at_s = LONG_STEP_S, time.monotonic()
             self.phase.emit(event)
         elif isinstance(event, FitProgress):
+            self.unsaved = True
             now_s = time.monotonic()
             step_s, self._stepped_at_s = now_s - self._stepped_at_s, now_s
             self._tolerance_s = min(max(SILENCE_S, SILENT_STEPS * step_s), LONG_STEP_S)
             self.progress.emit(event)
         elif isinstance(event, FieldReady):
             self.has_field = True
+            self.unsaved = self._fitted
             self.field_ready.emit(event)
         elif isinstance(event, Lights):
             self.lights.emit(event)
         elif isinstance(event, Finished):
             self.fitting = False
+            self.unsaved = self._fitted
             self._tolerance_s = SILENCE_S
             self.finished.emit(event)
         elif isinstance(event, Saved):
+            self.unsaved = False
             self.saved.emit(event)
         elif isinstance(event, Notice):
             self.notice.emit(event)
@@ -261,7 +269,7 @@ class ReconBridge(QObject):
         elif silent_s > self._tolerance_s:
             self._lose(
                 f"The reconstruction process has given no sign of life for {silent_s:.0f} s.",
-                "Wait if the computer is busy, or restart the reconstruction.",
+                "Wait if the computer is busy, or restart the reconstruction: it goes on where it was.",
                 "",
             )
         elif self.is_lost and self._process.is_alive:
@@ -272,8 +280,9 @@ class ReconBridge(QObject):
         if self.is_lost:
             return
         self.is_lost = True
-        log.error("%s %s", reason, detail)
-        self.lost.emit(reason, remedy)
+        memory = f" It used {self._memory_mb / 1000:.1f} GB of memory." if self._memory_mb else ""
+        log.error("%s%s%s", reason, memory, f" Its last words:\n{detail}" if detail else "")
+        self.lost.emit(reason + memory, remedy)
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
@@ -281,22 +290,29 @@ class ReconBridge(QObject):
         self, header: CaptureHeader, settings: FitSettings, capture_name: str, reference: MatchedReference | None = None
     ) -> int | None:
         """Begin a run that gets frames while they are captured; None where the process is gone."""
-        return self._begin(lambda process: process.start_live(header, settings, capture_name, reference), fitting=True)
+        return self._begin(lambda process: process.start_live(header, settings, capture_name, reference), settings)
 
     def start_stored(self, path: Path, settings: FitSettings) -> int | None:
         """Begin a run on a capture file."""
-        return self._begin(lambda process: process.start_stored(str(path), settings), fitting=True)
+        return self._begin(lambda process: process.start_stored(str(path), settings), settings)
 
     def open_field(self, path: Path) -> int | None:
         """Serve a saved field."""
-        return self._begin(lambda process: process.open_field(str(path)), fitting=False)
+        return self._begin(lambda process: process.open_field(str(path)), None, path)
 
-    def _begin(self, begin: Callable[[Process], int], fitting: bool) -> int | None:
+    def _begin(
+        self, begin: Callable[[Process], int], settings: FitSettings | None, field_path: Path | None = None
+    ) -> int | None:
+        """Begin a run; `settings`: how it fits, None: it does not."""
+        if self.is_lost:
+            self.start()
         if self.run is not None and self.fitting:
             self.cancel()
-        self.run, self.has_field = None, False
+        self.run, self.has_field, self.unsaved = None, False, False
         run = self._call(begin)
-        self.run, self.fitting = run, fitting and run is not None
+        self._fitted = settings is not None
+        self._begun = field_path, settings or FitSettings()
+        self.run, self.fitting = run, self._fitted and run is not None
         self._tolerance_s = LONG_STEP_S
         return run
 
@@ -321,7 +337,7 @@ class ReconBridge(QObject):
         """Stop fitting and discard the run."""
         if self.run is not None:
             run, self.run = self.run, None
-            self.fitting, self.has_field = False, False
+            self.fitting, self.has_field, self.unsaved = False, False, False
             self._call(lambda process: process.cancel(run))
 
     def save(self, path: Path) -> None:
@@ -329,6 +345,11 @@ class ReconBridge(QObject):
         if self.run is not None:
             run = self.run
             self._call(lambda process: process.save(run, str(path)))
+
+    def set_view_budget(self, fraction: float) -> None:
+        """Let pictures take up to this share of the fitting time; also in processes that come after this one."""
+        self._view_budget = fraction
+        self._call(lambda process: process.send(SetViewBudget(fraction)))
 
     def request_picture(self, asked: PictureRequest | CloseView) -> None:
         """Ask for a picture of the current field, or for no more; the number of the run is filled in here."""

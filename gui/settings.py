@@ -40,6 +40,8 @@ class WindowSettings(BaseModel):
     max_seconds: float = Field(default=300.0, ge=5.0, le=86400.0)
     device: str = "auto"
     model: ModelName = "auto"
+    view_percent: int = Field(default=30, ge=5, le=90)
+    """Share of the fitting time that pictures may take."""
     autosave: bool = True
     recent: list[str] = []
     task: str = Task.INSTRUMENT.value

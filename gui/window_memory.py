@@ -30,6 +30,7 @@ def restore(window: MainWindow) -> None:
     panels.fit.seconds.setValue(int(settings.max_seconds))
     panels.fit.device.setCurrentIndex(max(0, panels.fit.device.findData(settings.device)))
     panels.fit.model.setCurrentIndex(max(0, panels.fit.model.findData(settings.model)))
+    panels.fit.view_share.setValue(settings.view_percent)
     panels.acquire.set_folder(window.workflow.folder)
     act["live"].setChecked(True)
     act["autosave"].setChecked(settings.autosave)
@@ -47,6 +48,7 @@ def remember(window: MainWindow) -> None:
     settings.max_seconds = float(panels.fit.seconds.value())
     settings.device = str(panels.fit.device.currentData())
     settings.model = panels.fit.model.currentData()
+    settings.view_percent = panels.fit.view_share.value()
     settings.autosave = act["autosave"].isChecked()
     settings.recent = [str(path) for path in window.files.recent.paths]
     settings.task = window.bench.task.value

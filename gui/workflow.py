@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from acquisition.capture import part_path
 from acquisition.errors import OperatorError
 from acquisition.estimate import estimate
 from acquisition.experiment import Experiment
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from acquisition.capture import Frame
+    from acquisition.capture import Frame, MatchedReference
     from acquisition.instrument import Instrument
     from gui.instrument_service import InstrumentService
     from gui.panels import Panels
@@ -63,7 +64,7 @@ class Workflow(QObject):
         self._live_run: int | None = None
         self._scan_run: int | None = None
         self._saturation_told = False
-        self._reconstruct_again: Path | None = None
+        self._reference: MatchedReference | None = None
         self._live_wanted = True
         self._scan_time: ScanTime | None = None
         panels.acquire.plan_edited.connect(self.make_plan)
@@ -81,6 +82,8 @@ class Workflow(QObject):
         service.frame_stored.connect(self._frame_stored)
         service.scan_changed.connect(self._scan_changed)
         service.problem.connect(panels.message.tell)
+        service.board_lost.connect(self._board_lost)
+        panels.fit.view_budget_chosen.connect(bridge.set_view_budget)
         bridge.ready.connect(self._recon_ready)
         bridge.phase.connect(self._phase)
         bridge.progress.connect(self._progress)
@@ -164,13 +167,18 @@ class Workflow(QObject):
     def _released(self) -> None:
         self.instrument, self.plan = None, None
         self.panels.instrument.set_connected(False)
-        self.panels.instrument.lock_profile(False)
+        self.panels.instrument.lock_profile(self.connecting)
         self.panels.instrument.clear_checks()
-        self.panels.instrument.say("not connected")
+        if not self.connecting:
+            self.panels.instrument.say("not connected")
         self.panels.live.set_connected(False)
         self.panels.spectrum.clear()
         self.panels.acquire.set_connected(False)
         self.changed.emit()
+
+    def _board_lost(self, message: str, remedy: str) -> None:
+        self.panels.instrument.say("LED board lost", "bad")
+        self.panels.message.tell(message, remedy, "Connect again", self.connect_instrument)
 
     def set_live(self, wanted: bool) -> None:
         """Switch the live image on or off."""
@@ -239,12 +247,12 @@ class Workflow(QObject):
             self.panels.message.tell(" ".join(reference.notices), error=False)
         self._clear_views("The first slices appear after some of the frames, and improve with each batch.")
         self.panels.fit.begin("waiting for the first frames")
+        self._reference = reference
         run = self.bridge.start_live(header, self.panels.fit.settings(), path.name, reference)
         self._live_run = self._scan_run = run
-        self._reconstruct_again = None
 
         def hand_over(frame: Frame) -> None:
-            if run is not None:
+            if (run := self._live_run) is not None:  # another one, once a lost process was replaced
                 self.bridge.add_frame(run, frame.pattern, frame.image_yx, frame.exposure_ms)
 
         try:
@@ -319,8 +327,6 @@ class Workflow(QObject):
                 self.bridge.frames_done(path)
                 if not complete:
                     self.bridge.finish_now()
-        elif complete and self._reconstruct_again is not None and path is not None:
-            self.reconstruct(path)
         self._live_run = None
         self.service.forget_scan()
         self.panels.live.pupil.set_lit(self.panels.live.chosen_light() if self._live_wanted else None)
@@ -372,17 +378,19 @@ class Workflow(QObject):
         self.changed.emit()
 
     def restart_process(self) -> None:
-        """Put a fresh process in place of the one that failed, and give it the capture again."""
-        interrupted = self.bridge.fitting or self.bridge.has_field
+        """Put a fresh process in place of the one that failed; it goes on where that one had come to.
+
+        A scan that runs is not disturbed: what it has stored is read from its file, and the rest follows.
+        """
+        live = self.service.scanning and self._live_run is not None and self._live_run == self.bridge.run
         self.panels.message.hide()
-        self._clear_views()
+        self._clear_views("The volume comes back as soon as the new process has started.")
         self.panels.fit.begin("")
         self.panels.fit.say("starting…", "busy")
-        self.bridge.start()
-        if interrupted and self.capture_path is not None:
-            self._reconstruct_again = self.capture_path
-            if not self.service.scanning:
-                self.reconstruct(self.capture_path)
+        capture = part_path(self.capture_path) if live and self.capture_path is not None else self.capture_path
+        run = self.bridge.restart(capture, live, self._reference)
+        if live:
+            self._live_run = self._scan_run = run
         self.changed.emit()
 
     def _recon_ready(self, ready: Ready) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NOT_FINISHED = "not finished"
+"""Reason of the end of a run that goes on."""
+
 
 class Account:
     """Of one run.
@@ -29,12 +32,14 @@ class Account:
         Number that its events carry.
     emit
         Called with each event.
+    seconds
+        That the run had taken in a process that was lost.
     """
 
-    def __init__(self, run: int, emit: Callable[[Event], None]) -> None:
+    def __init__(self, run: int, emit: Callable[[Event], None], seconds: float = 0.0) -> None:
         self._run, self._emit = run, emit
         self._told: set[str] = set()
-        self._started_s = time.monotonic()
+        self._started_s = time.monotonic() - seconds
         self._seconds: float | None = None
         self._reason = ""
 
@@ -46,7 +51,7 @@ class Account:
     @property
     def reason(self) -> str:
         """Why the run has ended."""
-        return self._reason or "not finished"
+        return self._reason or NOT_FINISHED
 
     def restart(self) -> None:
         """The run's time counts from now on."""
@@ -78,7 +83,7 @@ def tell_missing(run: int, capture: Capture, emit: Callable[[Event], None]) -> N
         warning = (
             " Its frames may not belong to their LEDs: see the held-out error." if capture.status == "failed" else ""
         )
-        emit(messages.Notice(run, told + warning))
+        emit(messages.Notice(run, told + (warning or " The volume has less detail; capture again if that matters.")))
 
 
 def check_time_limit(settings: FitSettings) -> None:

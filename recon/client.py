@@ -10,8 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import os
 import queue
+import signal
+import tempfile
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon import messages, shared
@@ -25,17 +30,44 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader, MatchedReference
-    from recon.messages import Command, Event, FitSettings
+    from recon.messages import Command, Event, FitSettings, Resume
 
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 2.0
 
 
-def _run_worker(connection: Connection, device: str) -> None:
-    from recon.worker import main
+LAST_LINES = 30
+"""Of what a lost process has printed go into the log."""
 
-    main(connection, device)
+CAUSES = {
+    "SIGKILL": "killed, perhaps because the computer's memory ran out",
+    "SIGSEGV": "crashed inside a library",
+    "SIGABRT": "aborted by a library",
+    "SIGBUS": "crashed, perhaps because memory or disk ran out",
+    "SIGILL": "a library does not fit this processor",
+    "SIGTERM": "ended by another program",
+    "SIGHUP": "ended by another program",
+}
+"""What the signals that end a process mean to who uses it."""
+
+
+def cause_of_end(code: int | None) -> str:
+    """Say in words what an exit code means; negative ones are signals."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+    words = CAUSES.get(name)
+    return f"{words}: signal {-code}" if words else f"signal {-code}, {name}"
+
+
+def _run_worker(connection: Connection, device: str, checkpoint_path: Path | None, errors_path: str) -> None:
+    from recon.process import main
+
+    main(connection, device, checkpoint_path, errors_path)
 
 
 class ReconstructionProcess:
@@ -48,11 +80,16 @@ class ReconstructionProcess:
         reported as `messages.Failed` with run -1.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    checkpoint_path
+        Where it keeps the state of its run, for `resume` in another process; None: nowhere. Its owner removes it.
     """
 
-    def __init__(self, on_event: Callable[[Event], None], device: str = "auto") -> None:
+    def __init__(
+        self, on_event: Callable[[Event], None], device: str = "auto", checkpoint_path: Path | None = None
+    ) -> None:
         self._on_event = on_event
         self._device = device
+        self._checkpoint_path = checkpoint_path
         self._session: _Session | None = None
         self._runs = 0
         self._lock = threading.Lock()
@@ -62,7 +99,7 @@ class ReconstructionProcess:
         with self._lock:
             if self._session is not None:
                 self._session.kill()
-            self._session = _Session(self._on_event, self._device)
+            self._session = _Session(self._on_event, self._device, self._checkpoint_path)
 
     @property
     def is_alive(self) -> bool:
@@ -80,12 +117,6 @@ class ReconstructionProcess:
             session, self._session = self._session, None
         if session is not None:
             session.stop(timeout_s)
-
-    def stop_later(self) -> threading.Thread:
-        """End the process from a thread of its own; returns that thread."""
-        thread = threading.Thread(target=self.stop, name="stop reconstruction")
-        thread.start()
-        return thread
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
@@ -127,6 +158,12 @@ class ReconstructionProcess:
         self.send(messages.OpenField(run, field_path))
         return run
 
+    def resume(self, asked: Resume) -> int:
+        """Go on with a run of a lost process; its number here, which is filled in."""
+        run = self._next_run()
+        self.send(replace(asked, run=run))
+        return run
+
     def finish_now(self, run: int) -> None:
         """Stop fitting and keep the field."""
         self.send(messages.FinishNow(run))
@@ -143,11 +180,17 @@ class ReconstructionProcess:
 class _Session:
     """One life of the process: its connection, the thread that writes to it and the thread that reads from it."""
 
-    def __init__(self, on_event: Callable[[Event], None], device: str) -> None:
+    def __init__(self, on_event: Callable[[Event], None], device: str, checkpoint_path: Path | None) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
+        handle, errors = tempfile.mkstemp(prefix="fieldscope-", suffix=".log")
+        os.close(handle)
+        self._errors = Path(errors)
         self.process: SpawnProcess = context.Process(
-            target=_run_worker, args=(theirs, device), name="fieldscope reconstruction", daemon=True
+            target=_run_worker,
+            args=(theirs, device, checkpoint_path, errors),
+            name="fieldscope reconstruction",
+            daemon=True,
         )
         self.outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._on_event = on_event
@@ -181,16 +224,26 @@ class _Session:
         self.process.join()
         self._ended.set()
         self.outbox.put(None)
+        last_words = self._last_words()
         if not self._expected_end:
-            code = self.process.exitcode
-            cause = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
             self._on_event(
                 messages.Failed(
                     -1,
-                    f"The reconstruction process has ended unexpectedly ({cause}).",
-                    "Restart it; the capture is safe.",
+                    f"The reconstruction process has ended unexpectedly ({cause_of_end(self.process.exitcode)}).",
+                    "Restart it: it goes on where it was. The capture is safe.",
+                    last_words,
                 )
             )
+
+    def _last_words(self) -> str:
+        """Take what the process has printed; it has ended."""
+        try:
+            lines = self._errors.read_text(encoding="utf-8", errors="replace").splitlines()
+            self._errors.unlink()
+        except OSError as error:
+            log.warning("%s", error)
+            return ""
+        return "\n".join(lines[-LAST_LINES:])
 
     def stop(self, timeout_s: float) -> None:
         self._expected_end = True

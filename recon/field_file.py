@@ -33,6 +33,8 @@ from recon.result import Field, History
 from recon.tiles import TileAxis, TiledField, Tiling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
 SCHEMA = "fieldscope-field"
@@ -64,8 +66,23 @@ def program_versions() -> dict[str, str]:
     }
 
 
-def write_field(path: str | os.PathLike[str], field: Field | TiledField) -> int:
+def write_field(
+    path: str | os.PathLike[str],
+    field: Field | TiledField,
+    exact: bool = False,
+    add: Callable[[h5py.File], None] = lambda file: None,
+) -> int:
     """Write a field; the file appears whole or not at all, and replaces one of the same name only then.
+
+    Parameters
+    ----------
+    path, field
+        Where, and what.
+    exact
+        Neither rounded nor compressed, and not waited for until it is on the disk: many times quicker and larger, for a
+        file that is to outlive this process but not the computer.
+    add
+        Writes more into the file.
 
     Returns
     -------
@@ -89,9 +106,11 @@ def write_field(path: str | os.PathLike[str], field: Field | TiledField) -> int:
                     schema_version=SCHEMA_VERSION,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),
                 )
-                _fill(file, field)
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
+                _fill(file, field, exact)
+                add(file)
+            if not exact:
+                with open(temporary, "rb") as written:
+                    os.fsync(written.fileno())
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
@@ -110,18 +129,18 @@ def _umask() -> int:
     return mask
 
 
-def _fill(group: h5py.Group, field: Field | TiledField) -> None:
+def _fill(group: h5py.Group, field: Field | TiledField, exact: bool) -> None:
     group.attrs["medium_index"] = field.medium_index
     if isinstance(field, TiledField):
-        _fill_tiles(group, field)
+        _fill_tiles(group, field, exact)
     else:
-        _fill_network(group, field)
+        _fill_network(group, field, exact)
     optics = group.create_group("optics")
     optics.attrs.update({name: value for name, value in asdict(field.optics).items() if value is not None})
     _fill_history(group, field.history)
 
 
-def _fill_tiles(group: h5py.Group, field: TiledField) -> None:
+def _fill_tiles(group: h5py.Group, field: TiledField, exact: bool) -> None:
     architecture = group.create_group("architecture")
     architecture.attrs.update(name=TILED, led_height_mm=field.led_height_mm)
     for name, axis in (("rows", field.tiling.rows), ("columns", field.tiling.columns)):
@@ -131,10 +150,10 @@ def _fill_tiles(group: h5py.Group, field: TiledField) -> None:
     tiles = group.create_group("tiles")
     for number, tile in enumerate(field.tiles):
         if tile is not None:
-            _fill(tiles.create_group(str(number)), tile)
+            _fill(tiles.create_group(str(number)), tile, exact)
 
 
-def _fill_network(file: h5py.Group, field: Field) -> None:
+def _fill_network(file: h5py.Group, field: Field, exact: bool) -> None:
     network = field.network
     config = network.config
     architecture = file.create_group("architecture")
@@ -151,7 +170,7 @@ def _fill_network(file: h5py.Group, field: Field) -> None:
     weights = file.create_group("weights")
     for name, parameter in network.named_parameters():
         values = parameter.detach().cpu().numpy()
-        if name.startswith("grids."):
+        if name.startswith("grids.") and not exact:
             step = max(GRID_STEP, float(np.abs(values).max()) / np.iinfo(np.int16).max)
             whole = np.round(values / step).astype(np.int16)
             weights.create_dataset(name, data=whole, compression="gzip", shuffle=True).attrs["step"] = step

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from recon.stage import Stage, WaveLoss
 
 LEARNING_RATE = 0.02
+WARM_STEPS = 10
+"""A fit that goes on begins with small steps: the optimiser has yet to learn again how steep things are."""
 EVALUATE_EVERY = 5
 FIRST_REFRESH = 8
 """Steps of a linear stage until its weights are set anew; the interval doubles each time."""
@@ -114,6 +116,35 @@ class FitState:
     loss: float
     held_out_error: float | None
     converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How far a fit has come, its field apart: what another fit of the same images needs to go on from there.
+
+    The optimiser's memory is not part of it: it is twice as large as the field, and is found again in a few steps.
+
+    Attributes
+    ----------
+    stages
+        Names of those not done, that under way first.
+    decided
+        Whether `auto` has chosen its model.
+    doublings
+        Of the smoothing.
+    loss
+        Of the last step.
+    gain_p, led_na_l2, turned_l
+        Brightness of each pattern, directions of the LEDs, and which of them were turned by themselves.
+    """
+
+    stages: tuple[str, ...]
+    decided: bool
+    doublings: int
+    loss: float
+    gain_p: NDArray[np.float64]
+    led_na_l2: NDArray[np.float64]
+    turned_l: NDArray[np.bool_]
 
 
 class Fit:
@@ -219,22 +250,51 @@ class Fit:
         first = "linear" if self._coarse is None else "coarse"
         last = {"born": ["linear"], "auto": []}.get(self.setup.model, ["wave"])
         self._to_do = [first, *(name for name in last if name != first)]
-        self._steps = 0
+        self._steps, self._warm_steps = 0, 1
         self._enter_stage()
         return inside_zyx
 
-    def _enter_stage(self) -> None:
+    def _enter_stage(self, doublings: int = 0) -> None:
         """Begin the first of the stages to do."""
         assert self.field is not None
         name = self._to_do[0]
         self._stage_steps = 0
         self._next_refresh = 0
-        self._judge = Judge(smooths=len(self._test_rows) > 0)
+        self._judge = Judge(len(self._test_rows) > 0, doublings)
         if name == "wave":
             self._stages[name].set_images(*self._wave_images, self._mean_is_one)
         if name == "wave" or self._steps == 0:
             self._optimiser = torch.optim.Adam(self.field.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
         self._state = FitState(name, float("nan"), None, False)
+
+    def go_on(self, network: NeuralField, standing: Standing) -> None:
+        """Take up a fit of the same images, in place of `first_volume`; it loses the optimiser's memory alone."""
+        network.pulse = self._pulse
+        self.field = network.to(self.device).requires_grad_(True)
+        self._decided, self._to_do, self._steps = standing.decided, list(standing.stages), 0
+        self._warm_steps = WARM_STEPS
+        if "wave" in standing.stages and "wave" not in self._stages:
+            self._stages["wave"] = self._wave_stage(self.setup.wave_model)
+        self._enter_stage(standing.doublings)
+        self.gain_p = standing.gain_p.copy()
+        self.led_na_l2 = torch.as_tensor(standing.led_na_l2, dtype=torch.float64, device=self.device)
+        self._turned = torch.as_tensor(standing.turned_l, device=self.device)
+        stage = self._stages[self._to_do[0]]
+        if isinstance(stage, WaveStage):
+            stage.turn_leds(self.led_na_l2)
+            self._stage_steps = 1  # its predictions count: the field has been fitted through it
+        if self._decided and len(self._to_do) == 1:  # the first steps without that memory must not cost what there is
+            held_out = self.held_out_error()
+            self._evaluate(standing.loss if held_out is None else held_out, standing.loss, 0.0)
+            self._state = replace(self._state, loss=standing.loss, held_out_error=held_out)
+
+    @property
+    def standing(self) -> Standing:
+        """How far this fit has come."""
+        return Standing(
+            tuple(self._to_do), self._decided, self._judge.doublings, self._state.loss, self.gain_p.copy(),
+            self.led_na_l2.cpu().numpy(), self._turned.cpu().numpy(),
+        )  # fmt: skip
 
     def step(self, time_used: float = 0.0) -> FitState:
         """Take one step of the optimiser and, every few steps, evaluate the held-out patterns.
@@ -245,8 +305,9 @@ class Fit:
             Share of the time limit that has passed, 0 to 1.
         """
         assert self.field is not None
+        rate = LEARNING_RATE * min(1.0, (self._steps + 1) / self._warm_steps)
         for group in self._optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * self._judge.rate_factor(time_used)
+            group["lr"] = rate * self._judge.rate_factor(time_used)
         smoothing = SMOOTHING * 2.0**self._judge.doublings
         stage = self._stages[self._to_do[0]]
         self._optimiser.zero_grad(set_to_none=True)

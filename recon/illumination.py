@@ -103,7 +103,10 @@ def from_rims(
     fit = fit_pose(counts_pyx, patterns_pl, header.led_position_mm_l3, header.led_na_l2, header.optics)
     pose = fit.pose
     if not fit.trusted:
-        notify(f"The LEDs are taken where the profile has them: {'; '.join(fit.reasons)}.")
+        notify(
+            f"The LEDs are taken where the profile has them: {'; '.join(fit.reasons)}. If the held-out error is large,"
+            " check the board's place in the hardware profile, or capture with more bright-field LEDs."
+        )
         return nominal(header)
     notify(
         f"The board was found at shift ({pose.shift_mm[0]:+.2f}, {pose.shift_mm[1]:+.2f}) mm, rotation"

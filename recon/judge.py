@@ -66,6 +66,8 @@ class Judge:
     ----------
     smooths
         Whether the smoothing is to be chosen: only patterns that were held out can do that.
+    doublings
+        Of the smoothing, to begin with.
 
     Attributes
     ----------
@@ -77,8 +79,8 @@ class Judge:
         Whether the fit should go on from `kept`; true for one evaluation.
     """
 
-    def __init__(self, smooths: bool) -> None:
-        self.doublings = 0
+    def __init__(self, smooths: bool, doublings: int = 0) -> None:
+        self.doublings = doublings
         self.kept: Kept | None = None
         self.goes_back = False
         self._rising = smooths

@@ -123,7 +123,7 @@ class Measurement:
         self._counts: dict[int, int] = {}
         self._levels: dict[int, float] = {}
 
-    def add_dark(self, counts_yx: NDArray[np.uint16], exposure_ms: float | None = None) -> None:
+    def add_dark(self, counts_yx: NDArray[np.uint16] | NDArray[np.float32], exposure_ms: float | None = None) -> None:
         """Take a dark frame, (H, W) counts, into the mean of its exposure."""
         place = next((k for k, dark in enumerate(self._darks) if dark.exposure_ms == exposure_ms), None)
         count = self._dark_frames[exposure_ms] = self._dark_frames.get(exposure_ms, 0) + 1
@@ -134,7 +134,9 @@ class Measurement:
         mean_yx = (known_yx + (counts_yx - known_yx) / count).astype(np.float32)
         self._darks[place] = DarkFrame(mean_yx, exposure_ms)
 
-    def add(self, pattern: int, counts_yx: NDArray[np.uint16], exposure_ms: float | None = None) -> None:
+    def add(
+        self, pattern: int, counts_yx: NDArray[np.uint16] | NDArray[np.float32], exposure_ms: float | None = None
+    ) -> None:
         """Take a frame, (H, W) counts, of a row of the capture's patterns.
 
         Parameters

@@ -5,12 +5,13 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
 `run`: answers that arrive after the run was cancelled or its process replaced are recognised by it and dropped.
 
     window  ->  process     StartLive AddFrame* FramesDone | StartStored | OpenField      begin a run
+                            Resume [AddFrame* FramesDone]                                 go on with a lost one
                             FinishNow Cancel SaveField                                    steer it
                             RequestSlice RequestVolume RequestLight RequestLine           look at it
                             RequestRegion RequestCoverage RequestFigures CloseView
                             SetViewBudget
                             Shutdown
-    process ->  window      Ready Heartbeat                                               the process lives
+    process ->  window      Ready Heartbeat LogLine                                       the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
                             Picture Lights                                                what a request asked for
 """
@@ -130,6 +131,33 @@ class OpenField:
 
     run: int
     field_path: str
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Begin a run that goes on where one of a lost process had come to.
+
+    Attributes
+    ----------
+    checkpoint_path
+        What that process has left. Its field is shown at once; where there is none, or it cannot be read, the run
+        begins anew.
+    capture_path
+        The frames on disk; empty: there are none, and the field is all there is.
+    settings
+        As for a run that begins.
+    live
+        A scan still writes the capture: its further frames follow as for `StartLive`.
+    reference
+        As in `StartLive`.
+    """
+
+    run: int
+    checkpoint_path: str
+    capture_path: str
+    settings: FitSettings
+    live: bool = False
+    reference: MatchedReference | None = None
 
 
 @dataclass(frozen=True)
@@ -321,6 +349,15 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
+class LogLine:
+    """A line of the process's log, for that of the window; `level` as in `logging`."""
+
+    level: int
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Phase:
     """What the run is doing now, in the operator's words: 'first volume', 'fitting', 'finished'."""
 
@@ -458,6 +495,7 @@ Command = (
     | FramesDone
     | StartStored
     | OpenField
+    | Resume
     | FinishNow
     | Cancel
     | SaveField
@@ -466,4 +504,17 @@ Command = (
     | SetViewBudget
     | Shutdown
 )
-Event = Ready | Heartbeat | Phase | FitProgress | FieldReady | Lights | Finished | Saved | Notice | Failed | Picture
+Event = (
+    Ready
+    | Heartbeat
+    | LogLine
+    | Phase
+    | FitProgress
+    | FieldReady
+    | Lights
+    | Finished
+    | Saved
+    | Notice
+    | Failed
+    | Picture
+)

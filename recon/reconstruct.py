@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.capture import sha256_of
+from acquisition.capture import Calibration, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
 from recon.account import Account, check_time_limit
+from recon.checkpoint import Checkpoint
 from recon.device import choose_device, memory_mb
 from recon.field import no_pulse
 from recon.field_file import program_versions
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import Calibration, CaptureHeader, DarkFrame, Optics
+    from acquisition.capture import CaptureHeader, DarkFrame, Optics
     from recon.assessment import Assessment
     from recon.lights import MeasuredImages
     from recon.messages import Event, FitSettings
@@ -99,6 +100,8 @@ class Reconstruction:
         Patterns that there are or will be frames of; None: all.
     calibration
         Where the LEDs are; None: found from the images when all are there.
+    resumed
+        Where a process that was lost had come to with these frames; None: the run begins.
 
     Raises
     ------
@@ -118,13 +121,15 @@ class Reconstruction:
         pulse: Callable[[], None] = no_pulse,
         available: NDArray[np.int32] | None = None,
         calibration: Calibration | None = None,
+        resumed: Checkpoint | None = None,
     ) -> None:
         self.run = run
         self.settings = settings
         self.state = State.COLLECTING
         self.capture_path = ""
         self._emit = emit
-        self._account = Account(run, emit)
+        self._account = Account(run, emit, 0.0 if resumed is None else resumed.field.history.seconds)
+        self._resumed = resumed
         self._header = header
         self._capture_name = capture_name
         self.device = choose_device(settings.device)
@@ -156,7 +161,9 @@ class Reconstruction:
 
     # --- input --------------------------------------------------------------------------------------------------------
 
-    def add_frame(self, pattern: int, counts_yx: NDArray[np.uint16], exposure_ms: float | None = None) -> None:
+    def add_frame(
+        self, pattern: int, counts_yx: NDArray[np.uint16] | NDArray[np.float32], exposure_ms: float | None = None
+    ) -> None:
         """Take a frame of camera counts; pattern -1 is a dark frame. `exposure_ms` chooses what is subtracted."""
         if pattern < 0:
             self._measurement.add_dark(counts_yx, exposure_ms)
@@ -176,7 +183,7 @@ class Reconstruction:
         """No frame will follow."""
         self.capture_path = capture_path
         self._complete = True
-        self._complete_s = time.monotonic()
+        self._complete_s = time.monotonic() - (0.0 if self._resumed is None else self._resumed.fit_s)
 
     def finish(self, reason: str) -> None:
         """Stop fitting and keep what there is."""
@@ -254,19 +261,35 @@ class Reconstruction:
             if self._complete:
                 raise
             return  # too few frames yet
-        fitted = len(setup.bright_field) - len(setup.held_out)
-        self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
         fit = Fit(setup, self.device, self.settings.seed, self._pulse, self._account.notify)
         fit.set_images(images)
-        index_zyx = fit.first_volume()
+        dn_zyx = self._go_on(fit)
+        if dn_zyx is None:
+            fitted = len(setup.bright_field) - len(setup.held_out)
+            self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
+            dn_zyx = fit.first_volume().real.cpu().numpy()
         self._fit, self._final = fit, self._complete
         self._changes += 1
         self.state = State.FITTING
         self._stage = ""
-        dn_zyx = index_zyx.real.cpu().numpy()
         bounds_um = inner_bounds_um(setup.grid, setup.pad)
         self._emit(field_ready(self.run, bounds_um, self._header.optics, dn_zyx))
         self._tell_lights()
+
+    def _go_on(self, fit: Fit) -> NDArray[np.float32] | None:
+        """Have a fit go on where a lost process had come to; a coarse dn (Z, Y, X), None where that cannot be."""
+        resumed = self._resumed
+        if resumed is None or resumed.standing is None or not isinstance(resumed.field, Field):
+            return None
+        if (resumed.field.grid, resumed.field.pad) != (fit.setup.grid, fit.setup.pad):
+            self._account.notify("The frames ask for another volume than before: the fit begins anew.")
+            return None
+        steps = resumed.field.history.steps
+        self._emit(messages.Phase(self.run, "going on", f"from step {steps}, where the lost process had come to"))
+        fit.go_on(resumed.field.network, resumed.standing)
+        self._steps = self._changes = steps
+        dn_zyx: NDArray[np.float32] = resumed.field.volume((16, 64, 64)).real - np.float32(resumed.field.medium_index)
+        return dn_zyx
 
     def _fit_step(self) -> None:
         assert self._fit is not None
@@ -310,7 +333,9 @@ class Reconstruction:
         try:
             self._assessment = self._fit.assess()
         except RuntimeError as error:  # what is told about a field must not cost the field
-            self._account.notify(f"Resolution and uncertainty could not be found: {error}")
+            self._account.notify(
+                f"Resolution and uncertainty could not be found: {error}. The volume is there; save it as usual."
+            )
         self._account.end(reason)
         self.state = State.FINISHED
         assert self._fit.field is not None
@@ -333,6 +358,32 @@ class Reconstruction:
         """Relative error of each pattern's image as it was last predicted, (P,); NaN where it was not."""
         assert self._fit is not None
         return self._fit.error_p
+
+    @property
+    def reached(self) -> tuple[object, ...]:
+        """What this run has reached; a checkpoint is worth writing as soon as that changes."""
+        return self.state, self._final, self._stage
+
+    @property
+    def kept_changes(self) -> int:
+        """Changes so far of what a checkpoint would hold."""
+        return self._changes
+
+    def checkpoint(self) -> Checkpoint:
+        """What another process needs to go on from here."""
+        assert self._fit is not None
+        light, finished = self._light, self.state is State.FINISHED
+        known = self._calibrated and self._final
+        no_gain_l = np.full(len(light.led_na_l2), np.nan)
+        found = Calibration(light.led_na_l2, no_gain_l, light.optics.objective_na, math.nan, light.origin)
+        return Checkpoint(
+            self.field(),
+            self.settings,
+            finished,
+            0.0 if self._complete_s is None else time.monotonic() - self._complete_s,
+            found if known else None,
+            self._fit.standing if self._final and not finished else None,
+        )
 
     def field(self) -> Field:
         """Return the field as it is now, with its history; it shares its parameters with the fit."""

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.capture import read_header
+from acquisition.capture import PART_SUFFIX, read_header
 from recon import messages
 from recon.account import tell_missing
 from recon.field import no_pulse
 from recon.reconstruct import Reconstruction
 from recon.survey import tile_side
 from recon.tiled import TiledReconstruction
+from recon.tiles import central_window
 from recon.visit import choose_visit, read_visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from acquisition.capture import CaptureHeader, MatchedReference
+    from recon.checkpoint import Checkpoint
     from recon.messages import Event, FitSettings
     from recon.result import Field
     from recon.tiles import TiledField
@@ -62,6 +64,7 @@ def start_stored(
     settings: FitSettings,
     emit: Callable[[Event], None],
     pulse: Callable[[], None] = no_pulse,
+    resumed: Checkpoint | None = None,
 ) -> Reconstruction | TiledReconstruction:
     """Begin a run with all frames of a capture file, in tiles where they are large; parameters as `Reconstruction`.
 
@@ -77,7 +80,7 @@ def start_stored(
         emit(messages.Notice(run, told))
     side = tile_side(header, settings)
     if side is not None:
-        return TiledReconstruction(run, header, settings, emit, side, capture_path, pulse=pulse)
+        return TiledReconstruction(run, header, settings, emit, side, capture_path, pulse=pulse, resumed=resumed)
     capture = read_visit(capture_path, settings)
     tell_missing(run, capture, emit)
     run_of_file = Reconstruction(
@@ -90,13 +93,44 @@ def start_stored(
         Path(capture_path).name,
         pulse,
         capture.pattern_n,
-        capture.calibration,
+        capture.calibration or (None if resumed is None else resumed.calibration),
+        resumed,
     )
     frames = zip(capture.pattern_n.tolist(), capture.images_nyx, capture.exposure_ms_n.tolist(), strict=True)
     for pattern, image_yx, exposure_ms in frames:
         run_of_file.add_frame(pattern, image_yx, exposure_ms)
     run_of_file.frames_done(capture_path)
     return run_of_file
+
+
+def resume_live(
+    run: int,
+    capture_path: str,
+    settings: FitSettings,
+    emit: Callable[[Event], None],
+    pulse: Callable[[], None] = no_pulse,
+    reference: MatchedReference | None = None,
+) -> Reconstruction | TiledReconstruction:
+    """Begin a run with the frames that a scan has stored so far; the others will be added.
+
+    A frame that is stored and sent while the file is read counts twice in the mean of its pattern, which does no harm.
+
+    Raises
+    ------
+    OperatorError
+        As `start_live`; or the file cannot be read.
+    """
+    header = read_header(capture_path)
+    name = Path(capture_path).name.removesuffix(PART_SUFFIX)
+    begun = start_live(run, header, settings, emit, name, pulse, reference)
+    side = tile_side(header, settings)
+    stored = read_visit(capture_path, settings, None if side is None else central_window(header.image_shape, side))
+    for dark in stored.darks:
+        begun.add_frame(-1, dark.image_yx, dark.exposure_ms)
+    frames = zip(stored.pattern_n.tolist(), stored.images_nyx, stored.exposure_ms_n.tolist(), strict=True)
+    for pattern, image_yx, exposure_ms in frames:
+        begun.add_frame(pattern, image_yx, exposure_ms)
+    return begun
 
 
 def reconstruct(capture_path: str, settings: FitSettings, on_event: Callable[[Event], None]) -> Field | TiledField:

@@ -21,7 +21,8 @@ import numpy as np
 from acquisition.capture import Calibration, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
-from recon.account import Account, check_time_limit, tell_missing
+from recon.account import NOT_FINISHED, Account, check_time_limit, tell_missing
+from recon.checkpoint import Checkpoint
 from recon.device import choose_device
 from recon.field import no_pulse
 from recon.field_file import program_versions
@@ -62,6 +63,8 @@ class TiledReconstruction:
     capture_path
         The capture file; empty while it is being written: until `frames_done`, frames are added one by one, and only
         the middle of them is looked at.
+    resumed
+        Where a process that was lost had come to: of its tiles those that were finished are kept.
 
     Raises
     ------
@@ -79,6 +82,7 @@ class TiledReconstruction:
         capture_path: str = "",
         capture_name: str = "",
         pulse: Callable[[], None] = no_pulse,
+        resumed: Checkpoint | None = None,
     ) -> None:
         self.run = run
         self.settings = settings
@@ -88,7 +92,8 @@ class TiledReconstruction:
         check_time_limit(settings)
         self._header, self._largest = header, largest
         self._emit, self._pulse = emit, pulse
-        self._account = Account(run, emit)
+        self._account = Account(run, emit, 0.0 if resumed is None else resumed.field.history.seconds)
+        self._resumed = resumed
         self._survey: Survey | None = None
         self._to_do: list[int] = []
         self._tiles: list[Field | None] = []
@@ -116,7 +121,9 @@ class TiledReconstruction:
 
     # --- input, as in Reconstruction ----------------------------------------------------------------------------------
 
-    def add_frame(self, pattern: int, counts_yx: NDArray[np.uint16], exposure_ms: float | None = None) -> None:
+    def add_frame(
+        self, pattern: int, counts_yx: NDArray[np.uint16] | NDArray[np.float32], exposure_ms: float | None = None
+    ) -> None:
         """Take a frame of camera counts; pattern -1 is a dark frame."""
         assert self._middle is not None
         if counts_yx.shape == tuple(self._header.image_shape):  # any other is for the reconstruction to refuse
@@ -192,6 +199,7 @@ class TiledReconstruction:
             )
             order = np.lexsort([-self._survey.contrast_t, self._survey.empty_t])
             self._tiles, self._to_do = [None] * len(order), order.tolist()
+            self._take_up(self._survey)
             return True
         try:
             if self._tile is not None:
@@ -205,6 +213,25 @@ class TiledReconstruction:
         return True
 
     # --- work ---------------------------------------------------------------------------------------------------------
+
+    def _take_up(self, survey: Survey) -> None:
+        """Keep the tiles that a lost process had finished."""
+        if self._resumed is None:
+            return
+        before = self._resumed.field
+        if not isinstance(before, TiledField):
+            self._middle_field = before
+            return
+        if before.tiling != survey.tiling:
+            self._account.notify("The images are cut into other tiles than before: all of them begin anew.")
+            return
+        for number, tile in enumerate(before.tiles):
+            if tile is not None and tile.history.reason != NOT_FINISHED:
+                self._number, self._tiles[number] = number, tile
+                self._reasons.append(tile.history.reason)
+                self._model = tile.history.forward_model  # type: ignore[assignment]
+                self._steps_before += tile.history.steps
+                self._next_tile()
 
     def _begin_tile(self, survey: Survey) -> None:
         """Read the next tile and make its reconstruction."""
@@ -346,6 +373,20 @@ class TiledReconstruction:
         if self._middle is not None:
             return self._middle.error_p
         return mean_of_known(self._errors).astype(np.float32)
+
+    @property
+    def reached(self) -> tuple[object, ...]:
+        """As in Reconstruction."""
+        return self.state, self.kept_changes
+
+    @property
+    def kept_changes(self) -> int:
+        """As in Reconstruction: of what a checkpoint holds, only finished tiles are of use later."""
+        return self._middle.changes if self._middle is not None else len(self._reasons) + (self.state is State.FINISHED)
+
+    def checkpoint(self) -> Checkpoint:
+        """As in Reconstruction."""
+        return Checkpoint(self.field(), self.settings, self.state is State.FINISHED)
 
     def field(self) -> Field | TiledField:
         """Return the field as it is now, with its history."""

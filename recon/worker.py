@@ -17,6 +17,7 @@ import torch
 
 from acquisition.errors import OperatorError
 from recon import messages, shared
+from recon.checkpoint import CheckpointFile, read_checkpoint
 from recon.device import choose_device, memory_mb
 from recon.field_file import program_versions, read_field, write_field
 from recon.lights import ErrorSurvey, NothingMeasured, lights_of
@@ -24,13 +25,14 @@ from recon.pictures import paint
 from recon.reconstruct import TELL_LIGHTS_S, State, field_ready
 from recon.render import Previews
 from recon.result import Field
-from recon.start import start_live, start_stored
+from recon.start import resume_live, start_live, start_stored
 from recon.stored_images import beside
 from recon.tiles import TiledField
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from recon.checkpoint import Checkpoint
     from recon.lights import MeasuredImages
     from recon.messages import Event, PictureRequest
     from recon.reconstruct import Reconstruction
@@ -40,13 +42,15 @@ log = logging.getLogger(__name__)
 
 ENDING = (
     messages.FinishNow, messages.Cancel, messages.Shutdown,
-    messages.StartLive, messages.StartStored, messages.OpenField,
+    messages.StartLive, messages.StartStored, messages.OpenField, messages.Resume,
 )  # fmt: skip
 """Messages for which a portion of work is broken off."""
 
 HEARTBEAT_S = 0.5
 IDLE_WAIT_S = 0.05
 DEFAULT_VIEW_BUDGET = 0.3
+SHOWN_WITHIN_S = 0.3
+"""So long a run that goes on waits for a view to show its field, before it reads the frames."""
 MAX_CREDIT_S = 1.0
 """Neither pictures nor fit can save up more time than this."""
 
@@ -91,6 +95,15 @@ class _Clock:
         self.credit_s = max(self.credit_s - seconds, -max(MAX_CREDIT_S, seconds))
 
 
+@dataclass(frozen=True, eq=False)
+class _GoingOn:
+    """A run of a lost process whose field is shown, and whose frames are read next."""
+
+    asked: messages.Resume
+    checkpoint: Checkpoint | None
+    since_s: float
+
+
 @dataclass
 class Worker:
     """Serves one window over one connection.
@@ -101,10 +114,13 @@ class Worker:
         Messages come and go here.
     device
         ``auto``, ``cpu`` or ``cuda``; the device of opened fields.
+    checkpoint
+        Where the state of the run is kept for the case that this process is lost.
     """
 
     connection: Connection
     device: str = "auto"
+    checkpoint: CheckpointFile = field(default_factory=CheckpointFile)
     run: int = -1
     reconstruction: Reconstruction | TiledReconstruction | None = None
     opened: Field | TiledField | None = None
@@ -113,6 +129,7 @@ class Worker:
     closing: bool = False
     _heartbeat_s: float = 0.0
     _waiting: list[messages.Command] = field(default_factory=list)
+    _going_on: _GoingOn | None = None
     _previews: Previews = field(default_factory=Previews)
     _measured: MeasuredImages = field(default_factory=NothingMeasured)
     _told: str = ""
@@ -148,7 +165,7 @@ class Worker:
                 log.exception("run %d failed", self.run)
                 self._fail(
                     f"The reconstruction failed unexpectedly: {error}",
-                    "Start it again; if it repeats, keep the capture and report the log.",
+                    "Start it again; if it repeats, keep the capture and write a problem report (menu Help).",
                     traceback.format_exc(),
                 )
                 busy = False
@@ -202,7 +219,8 @@ class Worker:
             self._fail(error.message, error.remedy)
         except Exception as error:  # one bad message must not end the process
             log.exception("%s failed", type(command).__name__)
-            self._fail(f"{type(command).__name__} failed: {error}", "Start the run again.", traceback.format_exc())
+            remedy = "Start the run again; if it repeats, write a problem report (menu Help)."
+            self._fail(f"{type(command).__name__} failed: {error}", remedy, traceback.format_exc())
 
     def _handle(self, command: messages.Command) -> None:
         match command:
@@ -226,6 +244,8 @@ class Worker:
             case messages.OpenField():
                 self._begin(command.run)
                 self._open(command.field_path)
+            case messages.Resume():
+                self._resume(command)
             case messages.AddFrame(image=image) if command.run != self.run:
                 shared.discard(image)
             case _ if command.run != self.run:
@@ -255,32 +275,73 @@ class Worker:
                 except OperatorError as error:  # no reason to lose the run
                     self.emit(messages.Failed(self.run, error.message, error.remedy, ends_run=False))
 
-    def _begin(self, run: int) -> None:
+    def _begin(self, run: int, forget: bool = True) -> None:
         self.run = run
         self.reconstruction = None
         self.opened = None
         self._measured, self._told, self._survey, self._wants_lights = NothingMeasured(), "", None, False
+        self._going_on = None
         self.views.clear()
+        if forget:
+            self.checkpoint.forget()
 
     def _open(self, path: str) -> None:
         opened = read_field(path, choose_device(self.device))
-        sample = opened.volume((16, 64, 64)).real - opened.medium_index
-        history = opened.history
+        self._show(opened)
+        stored, self._told = beside(path, opened)
+        self._measured = stored or NothingMeasured()
+        unknown_p = np.full(len(self._measured.patterns_pl), np.nan, np.float32)
+        self.emit(lights_of(self.run, opened, self._measured.patterns_pl, unknown_p, self._told))
+        self._tell_finished(opened, "opened from file")
+
+    def _show(self, opened: Field | TiledField) -> None:
+        sample = opened.volume((16, 64, 64)).real - np.float32(opened.medium_index)
         for tile in opened.tiles if isinstance(opened, TiledField) else (opened,):
             if tile is not None:
                 tile.network.pulse = self._pulse
         self.opened = opened
         self.emit(field_ready(self.run, opened.bounds, opened.optics, sample))
-        stored, self._told = beside(path, opened)
-        self._measured = stored or NothingMeasured()
-        unknown_p = np.full(len(self._measured.patterns_pl), np.nan, np.float32)
-        self.emit(lights_of(self.run, opened, self._measured.patterns_pl, unknown_p, self._told))
+
+    def _tell_finished(self, shown: Field | TiledField, reason: str) -> None:
+        history = shown.history
         self.emit(
             messages.Finished(
-                self.run, "opened from file", history.held_out_error, history.seconds, history.steps,
-                opened.parameter_bytes,
+                self.run, reason, history.held_out_error, history.seconds, history.steps, shown.parameter_bytes
             )
-        )  # fmt: skip
+        )
+
+    def _resume(self, asked: messages.Resume) -> None:
+        self._begin(asked.run, forget=False)  # should this process be lost as well, the next one needs it again
+        found: Checkpoint | None = None
+        try:
+            found = read_checkpoint(asked.checkpoint_path, choose_device(self.device))
+        except OperatorError as error:
+            log.warning("%s", error)
+            self.emit(messages.Notice(self.run, f"Nothing can be gone on with, the run begins anew: {error.message}"))
+        if found is not None:
+            self._show(found.field)
+            if found.finished:
+                self._tell_finished(found.field, found.field.history.reason)
+                return
+        if asked.capture_path:
+            self._going_on = _GoingOn(asked, found, time.monotonic())
+        elif found is not None:
+            self._tell_finished(found.field, "interrupted, and its frames are in no file")
+        else:
+            raise OperatorError("Nothing is left of the run: its frames are in no file.", "Capture again.")
+
+    def _read_on(self, going_on: _GoingOn) -> None:
+        """Read the frames of a run that goes on."""
+        self._going_on, asked = None, going_on.asked
+        self.emit(messages.Phase(self.run, "collecting", "reading the capture"))
+        if asked.live:
+            self.reconstruction = resume_live(
+                self.run, asked.capture_path, asked.settings, self.emit, self._pulse, asked.reference
+            )
+        else:
+            self.reconstruction = start_stored(
+                self.run, asked.capture_path, asked.settings, self.emit, self._pulse, going_on.checkpoint
+            )
 
     def _save(self, path: str) -> None:
         result = self._field()
@@ -304,18 +365,22 @@ class Worker:
 
     def _work(self) -> bool:
         painted = self._paint_waiting() or self._paint_changed()
+        going_on = self._going_on
+        if going_on is not None and (painted or time.monotonic() - going_on.since_s > SHOWN_WITHIN_S):
+            self._read_on(going_on)
         start, painted_before_s = time.monotonic(), self._painted_s
         advanced = self.reconstruction is not None and self.reconstruction.advance()
         if advanced:
             self.clock.fitted(time.monotonic() - start - (self._painted_s - painted_before_s))
+        if self.reconstruction is not None and (problem := self.checkpoint.follow(self.reconstruction)):
+            self.emit(messages.Notice(self.run, problem))
         return painted or advanced or self._find_error()
 
     def _field(self) -> Field | TiledField | None:
-        if self.opened is not None:
-            return self.opened
         if self.reconstruction is not None and self.reconstruction.has_field:
+            self.opened = None  # what a lost process had left was shown until now
             return self.reconstruction.field()
-        return None
+        return self.opened
 
     @property
     def _fitting(self) -> bool:
@@ -395,7 +460,8 @@ class Worker:
             except Exception as error:  # a picture that fails must not cost the fit
                 log.exception("painting %s failed", view.request.view)
                 self.views.pop(view.request.view, None)
-                self.emit(messages.Notice(self.run, f"The view {view.request.view} could not be painted: {error}"))
+                text = f"The view {view.request.view} could not be painted: {error}. Move or zoom it to try again."
+                self.emit(messages.Notice(self.run, text))
             finally:
                 self._painting.pop()
                 own_s = time.monotonic() - start - (self._painted_s - painted_before_s)
@@ -409,16 +475,3 @@ class Worker:
         picture = paint(view.request, shown, measured, self._previews, (self.run, step), self._pulse)
         view.answered, view.painted_step = True, step
         self.emit(messages.Picture(view.request, shared.share(picture), step))
-
-
-def main(connection: Connection, device: str) -> None:
-    """Entry point of the process."""
-    import signal
-
-    # Ctrl-C goes to the whole group; the window decides when this process ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.WARNING)
-    try:
-        Worker(connection, device).serve()
-    finally:
-        connection.close()

@@ -379,6 +379,10 @@ class IlluminateBoard:
             if self._talk.listen(_STOP_AGAIN_S):
                 return
 
+    def check(self) -> None:
+        """Raise where the line is lost; see `LedArray.check`."""
+        self._line.check()
+
     def close(self) -> None:
         """Close the port."""
         self._line.close()

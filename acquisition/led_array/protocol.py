@@ -111,9 +111,9 @@ class LedArray(Protocol):
     """A board of LEDs that are lit from the computer.
 
     Used from one thread at a time: `identify` and `positions_mm` once while the instrument is opened, `show` before
-    every exposure, `off` after the last one and whenever anything went wrong, `close` at the end. `off` alone may come
-    from another thread at any time, also while a sequence runs. Every method blocks until the board has confirmed, and
-    raises `LedArrayError` when it has not; the scan then ends as failed and calls `off`.
+    every exposure, `off` after the last one and whenever anything went wrong, `close` at the end. `off` and
+    `check` may come from another thread at any time, also while a sequence runs. Every method blocks until the board
+    has confirmed, and raises `LedArrayError` when it has not; the scan then ends as failed and calls `off`.
 
     Stored sequences, for boards with `Capability.SEQUENCE`; the others raise, except `stop_sequence`, which switches
     off. All four may be called on the scan's thread, in this order, as often as one likes:
@@ -140,6 +140,12 @@ class LedArray(Protocol):
 
     def off(self) -> None:
         """Switch every LED off; a sequence that runs is ended first, as by `stop_sequence`."""
+
+    def check(self) -> None:
+        """Raise where the line is lost, without a word to the board; asked every second while nobody else would notice.
+
+        A board that has lost its power but not its line is not noticed.
+        """
 
     def load_sequence(self, patterns_pl: NDArray[np.float32], order_n: NDArray[np.int32]) -> None:
         """Store the patterns to be shown one after the other, and have the board confirm how many there are.

@@ -116,6 +116,11 @@ class SerialLine:
             first = self._serial.read(1)
             return bytes(first + self._serial.read(self._serial.in_waiting)) if first else b""
 
+    def check(self) -> None:
+        """Notice a pulled plug, without a byte sent or taken: may come from another thread than all else."""
+        with self._guarded():
+            _ = self._serial.in_waiting
+
     def drain(self, quiet_s: float = 0.0) -> bytes:
         """Take what nobody asked for out of the line, until it is quiet for `quiet_s`; at most two seconds."""
         stray = b""

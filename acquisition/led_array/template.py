@@ -156,6 +156,10 @@ class TemplateBoard(WithoutSequences):
     def _bytes(self, line: str) -> bytes:
         return (line + self._template.line_end).encode("ascii")
 
+    def check(self) -> None:
+        """Raise where the line is lost; see `LedArray.check`."""
+        self._line.check()
+
     def close(self) -> None:
         """Close the port."""
         self._line.close()

@@ -176,6 +176,10 @@ class Uc2Board(WithoutSequences):
             )
         return answer
 
+    def check(self) -> None:
+        """Raise where the line is lost; see `LedArray.check`."""
+        self._line.check()
+
     def close(self) -> None:
         """Close the port."""
         self._line.close()

@@ -10,24 +10,11 @@ from acquisition.capture import read_visits
 from acquisition.errors import OperatorError
 from gui.commands.output_file import check_output
 from gui.commands.progress import ProgressReport
+from gui.field_name import FIELD_SUFFIX, free_field_name
 from recon import messages
 
 if TYPE_CHECKING:
     from recon.messages import Event, FitSettings
-
-FIELD_SUFFIX = ".field.h5"
-
-
-def free_field_name(capture: Path, folder: Path) -> Path:
-    """NAME.field.h5 in a folder, with a number where that is taken already."""
-    stem = capture.name.removesuffix(".part").removesuffix(".h5")
-    path = folder / f"{stem}{FIELD_SUFFIX}"
-    number = 2
-    while path.exists():
-        path = folder / f"{stem}-{number}{FIELD_SUFFIX}"
-        number += 1
-    return path
-
 
 def tell_fit(event: Event, max_seconds: float, report: ProgressReport) -> None:
     """Show an event of a reconstruction on the progress report."""

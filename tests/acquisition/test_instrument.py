@@ -219,3 +219,15 @@ def test_live_view_tells_why_it_ended(instrument: Instrument) -> None:
     assert isinstance(errors[0], LedArrayError)
     assert "is gone" in errors[0].message
     assert live.stop(5)
+
+
+def test_a_pulled_plug_is_noticed_without_a_word(instrument: Instrument) -> None:
+    assert instrument.check_board() is None
+    assert instrument.simulated is not None
+    instrument.simulated.board.inject(BoardFault.UNPLUG)
+    wait_until(lambda: instrument.check_board() is not None)
+    gone = instrument.check_board()
+    assert gone is not None
+    assert "is gone" in gone.message and gone.remedy
+    instrument.close()
+    assert instrument.check_board() is None, "closed by the operator, not lost"

@@ -200,6 +200,29 @@ def test_cancel_keeps_what_is_there(instrument: Instrument, plan: ExposurePlan, 
     assert not lit(instrument)
 
 
+def test_a_frame_whose_light_goes_out_is_not_stored(
+    instrument: Instrument, plan: ExposurePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snap, taken = instrument.camera.snap, []
+    run = scan(instrument, plan, tmp_path / "a.h5")
+
+    def darkened() -> Any:
+        taken.append(1)
+        if len(taken) == 6:  # the window is closed in the middle of an exposure
+            run.abandon()
+            instrument.darken()
+        return snap()
+
+    monkeypatch.setattr(instrument.camera, "snap", darkened)
+    run.start()
+    status = run.wait(60)
+    assert (status.reason, status.frames_done, status.message) == (FinishReason.CANCELLED, 5, "")
+    capture = read_capture(tmp_path / "a.h5")
+    assert (capture.status, len(capture.images_nyx)) == ("aborted", 3)
+    assert capture.images_nyx.mean(axis=(1, 2)).min() > 200, "all of them are lit"
+    assert not lit(instrument)
+
+
 def test_callbacks_that_raise_lose_no_data(instrument: Instrument, plan: ExposurePlan, tmp_path: Path) -> None:
     def raises(_: object) -> None:
         raise RuntimeError("window gone")

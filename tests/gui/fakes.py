@@ -91,7 +91,7 @@ def light_picture(asked: messages.RequestLight) -> NDArray[np.float32]:
 
 
 class FakeProcess:
-    """Follows `gui.recon_bridge.Process`; `hold` keeps back the pictures until `answer` is called."""
+    """Follows `gui.recon_process.Process`; `hold` keeps back the pictures until `answer` is called."""
 
     def __init__(self, on_event: Callable[[messages.Event], None]) -> None:
         self.tell = on_event
@@ -102,6 +102,7 @@ class FakeProcess:
         self.measured: list[messages.PictureRequest] = []
         self.forgotten: list[str] = []
         self.light_requests: list[messages.RequestLight] = []
+        self.view_budgets: list[float] = []
         self.runs = 0
 
     def start(self) -> None:
@@ -127,6 +128,9 @@ class FakeProcess:
     def open_field(self, path: str) -> int:
         return self._run("open_field", path)
 
+    def resume(self, asked: messages.Resume) -> int:
+        return self._run("resume", asked.capture_path, asked.live)
+
     def add_frame(self, run: int, pattern: int, image: NDArray[np.uint16], exposure_ms: float) -> None:
         self.calls.append(("add_frame", pattern, run))
 
@@ -143,6 +147,9 @@ class FakeProcess:
         self.calls.append(("save", path, run))
 
     def send(self, command: messages.Command) -> None:
+        if isinstance(command, messages.SetViewBudget):
+            self.view_budgets.append(command.fraction)
+            return
         if isinstance(command, messages.CloseView):
             self.forgotten.append(command.view)
             return

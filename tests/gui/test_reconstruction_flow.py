@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gui.recon_process import checkpoint_path, forget_checkpoints
+from gui.window_memory import remember
 from recon import messages
 from tests.gui import fakes
 
@@ -100,7 +104,7 @@ def test_a_dead_process_is_told_and_restarted_with_the_capture(window: MainWindo
     assert window.panels.message.action.text() == "Restart"
     window.panels.message.action.click()
     assert fake(window) is not dead
-    assert fake(window).calls[0][:2] == ("start_stored", "capture.h5")
+    assert fake(window).calls[0][:3] == ("resume", "capture.h5", False)
     dead.tell(messages.Failed(-1, "late news of the dead", ""))
     qtbot.wait(30)
     assert not window.panels.message.isVisible()
@@ -158,3 +162,75 @@ def test_a_wrong_profile_is_told_and_the_last_one_stays(window: MainWindow, tmp_
     window.workflow.choose_profile("aidt_ring24")
     assert window.panels.instrument.profile.currentText() == "aidt_ring24"
     assert not window.panels.instrument.fault.isVisible()
+
+
+def test_f8_works_after_the_process_was_lost(window: MainWindow, run: int, qtbot) -> None:
+    dead = fake(window)
+    dead.is_alive = False
+    dead.tell(messages.Failed(-1, "The reconstruction process has ended unexpectedly (signal 9).", ""))
+    qtbot.waitUntil(window.panels.message.isVisible)
+    window.actions_by_key["fit_again"].trigger()
+    assert fake(window) is not dead
+    assert fake(window).calls[0][:2] == ("start_stored", "capture.h5")
+
+
+def test_a_scan_goes_on_with_a_new_process(window: MainWindow, tmp_path: Path, qtbot) -> None:
+    flow = window.workflow
+    flow._live_run = window.bridge.start_live(None, window.panels.fit.settings(), "a.h5")  # type: ignore[arg-type]
+    flow.capture_path = tmp_path / "a.h5"
+    nothing = lambda *_: None  # noqa: E731
+    window.service._scan = SimpleNamespace(cancel=nothing, wait=nothing, abandon=nothing)  # type: ignore[assignment]
+    dead = fake(window)
+    dead.is_alive = False
+    dead.tell(messages.Failed(-1, "The reconstruction process has ended unexpectedly (signal 9).", ""))
+    qtbot.waitUntil(window.panels.message.isVisible)
+    window.panels.message.action.click()
+    resumed = fake(window)
+    assert resumed.calls == [("resume", f"{tmp_path / 'a.h5.part'}", True, 1)]
+    assert flow._live_run == window.bridge.run == 1
+    assert window.service.scanning
+
+
+def test_what_the_process_logs_comes_into_the_windows_log(window: MainWindow, run: int, qtbot) -> None:
+    fake(window).tell(messages.LogLine(30, "recon.fit", "odd numbers"))
+    qtbot.waitUntil(lambda: "reconstruction.recon.fit: odd numbers" in window.log_panel.text.toPlainText())
+
+
+def test_what_would_be_lost_is_known(window: MainWindow, run: int, qtbot) -> None:
+    bridge, process = window.bridge, fake(window)
+    assert bridge.unsaved
+    process.tell(messages.Saved(run, "a.field.h5", 1))
+    qtbot.waitUntil(lambda: not bridge.unsaved)
+    process.tell(progress(run, 2))
+    qtbot.waitUntil(lambda: bridge.unsaved, timeout=1000)
+    process.tell(messages.Finished(run, "converged", 0.3, 12.0, 40, 2_000_000))
+    process.tell(messages.Saved(run, "a.field.h5", 1))
+    qtbot.waitUntil(lambda: not bridge.unsaved)
+    window.workflow.open_field(Path("b.field.h5"))
+    process.show_field(bridge.run or 0)
+    process.tell(messages.Finished(bridge.run or 0, "opened from file", 0.3, 12.0, 40, 2_000_000))
+    qtbot.waitUntil(lambda: not bridge.fitting and bridge.has_field)
+    assert not bridge.unsaved
+
+
+def test_the_share_of_pictures_is_told_to_every_process_and_remembered(window: MainWindow, run: int, qtbot) -> None:
+    share = window.panels.fit.view_share
+    share.setValue(70)
+    assert fake(window).view_budgets == [0.7]
+    assert "70 %" in window.panels.fit.view_share_text.text()
+    window.bridge.start()
+    assert fake(window).view_budgets == [0.7]
+    remember(window)
+    assert window.settings.view_percent == 70
+
+
+def test_checkpoints_of_killed_windows_are_removed_in_the_end(user_folders: Path) -> None:
+    own = checkpoint_path()
+    own.parent.mkdir(parents=True)
+    old, recent = (own.with_name(f"reconstruction-{number}.field.h5") for number in (1, 2))
+    for path in (own, old, recent):
+        path.write_bytes(b"")
+    os.utime(old, (0, 0))
+    forget_checkpoints()
+    assert list(own.parent.iterdir()) == [recent]
+    forget_checkpoints()

@@ -66,7 +66,8 @@ def live_run(window: MainWindow, path: Path) -> tuple[fakes.FakeProcess, int]:
     run = bridge.start_live(None, window.panels.fit.settings(), path.name)  # type: ignore[arg-type]
     assert run is not None
     flow._live_run, flow.capture_path, flow._live_wanted = run, path, False
-    window.service._scan = SimpleNamespace(cancel=lambda: None, wait=lambda *_: None)  # type: ignore[assignment]
+    nothing = lambda *_: None  # noqa: E731
+    window.service._scan = SimpleNamespace(cancel=nothing, wait=nothing, abandon=nothing)  # type: ignore[assignment]
     process = bridge._process
     assert isinstance(process, fakes.FakeProcess)
     return process, run
@@ -85,6 +86,9 @@ class FakeScan:
         self.paused = False
 
     def cancel(self) -> None:
+        pass
+
+    def abandon(self) -> None:
         pass
 
     def wait(self, *_: object) -> None:

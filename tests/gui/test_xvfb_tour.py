@@ -179,6 +179,9 @@ def test_tour(tour: Tour) -> None:
     window = tour.xdotool("search", "--onlyvisible", "--name", "Fieldscope").split()[-1]
     closed_s = time.monotonic()
     tour.xdotool("windowfocus", window, "sleep", 0.2, "key", "--clearmodifiers", "ctrl+q")
+    tour.wait_for("asked, for the volume is not saved", lambda state: "leave_quit" in state["buttons"], 10)
+    tour.picture("7-asked")
+    tour.click("leave_quit")
     assert tour.process.wait(20) == 0
     print(f"ended {time.monotonic() - closed_s:.1f} s after Ctrl+Q")
     children_end_s = time.monotonic() + 3  # the tracker of shared memory outlives its parent by a moment

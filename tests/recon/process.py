@@ -79,3 +79,12 @@ def plane(run, view="xy", request=1, shape=(20, 30), part="dn", z_um=0.2):
 def feed(process, run, shot, patterns):
     for pattern in patterns:
         process.add_frame(run, pattern, shot.counts_pyx[pattern], 10.0)
+
+
+def checkpoints_often(connection, device, checkpoint_path, errors_path):
+    """In place of `recon.client._run_worker`: a process that keeps its state several times a second."""
+    from recon import checkpoint
+    from recon.process import main
+
+    checkpoint.INTERVAL_S, checkpoint.MOST_SHARE = 0.2, 1.0
+    main(connection, device, checkpoint_path, errors_path)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from recon import messages, shared
+from recon.client import cause_of_end
 from recon.messages import Failed, FieldReady, Finished, FitProgress, Ready, Saved
 from tests.recon.process import LONG, SHORT, block_exists, feed, running_process
 from tests.recon.simulate import RING_NA, SHORT_WAVES, make_header
@@ -43,6 +44,18 @@ def test_a_bad_file_is_told_and_survived(process, heard, tmp_path, field_path, c
     again = process.open_field(str(field_path))
     heard.wait(FieldReady, again)
     assert process.is_alive
+
+
+@pytest.mark.parametrize("content", [None, b"rubbish"])
+def test_a_run_that_cannot_be_gone_on_with_begins_anew(process, heard, tmp_path, cells_capture, content):
+    left = tmp_path / "left.field.h5"
+    if content is not None:
+        left.write_bytes(content)
+    run = process.resume(messages.Resume(messages.NO_RUN, str(left), str(cells_capture), SHORT))
+    assert "begins anew" in heard.wait(messages.Notice, run).text
+    assert heard.wait(FitProgress, run).step == 1
+    run = process.resume(messages.Resume(messages.NO_RUN, str(left), "", SHORT))
+    assert heard.wait(Failed, run).remedy
 
 
 def test_settings_that_cannot_be_are_told(process, heard, cells, cells_capture):
@@ -107,6 +120,18 @@ def test_a_killed_process_is_reported_and_replaced(own, cells, cells_capture):
     assert again > run
     heard.wait(Finished, again, since)
     assert not heard.of(Failed, -1, since)
+    os.kill(process._session.process.pid, signal.SIGABRT)
+    failed = heard.wait(Failed, -1, since)
+    assert "aborted by a library" in failed.message
+    assert "Fatal Python error: Aborted" in failed.detail, "its last words"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(-9, "memory ran out: signal 9"), (-11, "crashed inside a library"), (-64, "signal 64"), (3, "exit code 3")],
+)
+def test_an_end_is_told_in_words(code, words):
+    assert words in cause_of_end(code)
 
 
 def test_a_hanging_process_is_stopped_by_force(own):
@@ -125,7 +150,7 @@ def test_stopping_while_it_fits_and_before_it_is_ready(own, cells_capture):
     run = process.start_stored(str(cells_capture), LONG)
     heard.wait(FitProgress, run)
     child = process._session.process
-    process.stop_later().join(10.0)
+    process.stop(30.0)
     assert not child.is_alive() and child.exitcode == 0
     assert not heard.of(Failed, -1)
     process.start()

@@ -29,6 +29,10 @@ from recon.grid import axial_period_um, lateral_period_um
 from recon.quality import value_range
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from acquisition.capture import Optics
@@ -89,6 +93,11 @@ class Uncertainty:
         """Evaluate on the product of three axes in micrometres, (Z, Y, X) float32."""
         z, y, x = torch.meshgrid(z_um, y_um, x_um, indexing="ij")
         return self.at_points(torch.stack([x, y, z], dim=-1))
+
+    def sampled(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
+        """Evaluate on the product of axes x, y and z in micrometres, (Z, Y, X)."""
+        sigma_zyx: NDArray[np.float32] = self.on_axes(*(torch.as_tensor(axis) for axis in axes_um)).numpy()
+        return sigma_zyx
 
 
 @torch.no_grad()

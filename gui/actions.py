@@ -43,6 +43,7 @@ ACTIONS = (
     ActionSpec(
         "save_field", "Save field as…", "&File", "Ctrl+S", "Write the reconstruction to a file of a few megabytes"
     ),
+    ActionSpec("export", "Export…", "&File", "Ctrl+E", "Write a volume, a picture or a movie for other programs"),
     ActionSpec("quit", "Quit", "-&File", "Ctrl+Q", "Darken the LEDs, end the reconstruction, close"),
     ActionSpec("connect", "Connect", "&Instrument", "F2", "Open LED board and camera of the chosen profile"),
     ActionSpec("disconnect", "Disconnect", "&Instrument", "Shift+F2", "Darken the LEDs and release the instrument"),

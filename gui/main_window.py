@@ -12,6 +12,9 @@ from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QGridLayout, QLabel, QMainWindow, QMessageBox
 
 from gui.actions import make_actions, shortcut_rows
+from gui.export.job import VolumeLook
+from gui.export_choice import Seen
+from gui.export_dialog import ExportDialog
 from gui.messages import LogPanel, WindowLogHandler
 from gui.panels import arrangements, make_panels
 from gui.settings import WindowSettings, captures_folder, save_settings
@@ -76,6 +79,7 @@ class MainWindow(QMainWindow):
         )
         self.workflow.setParent(self)
         self.workflow.changed.connect(self._refresh)
+        self.export_dialog = ExportDialog(bridge, self._seen, self)
         service.opened.connect(self._opened)
         self.panels.instrument.profile_chosen.connect(self.workflow.choose_profile)
         self.panels.instrument.browse_wanted.connect(self._browse_profile)
@@ -96,6 +100,7 @@ class MainWindow(QMainWindow):
             "open_capture": self._open_capture,
             "open_field": self._open_field,
             "save_field": self._save_field,
+            "export": lambda: self.export_dialog.open_beside(self.workflow.folder, self._stem()),
             "quit": self.close,
             "connect": lambda: self.workflow.connect_instrument(),
             "disconnect": lambda: self.workflow.disconnect_instrument(),
@@ -174,6 +179,7 @@ class MainWindow(QMainWindow):
             "cancel_fit": bridge.fitting and not bridge.is_lost,
             "fit_again": flow.capture_path is not None and not scanning,
             "save_field": bridge.has_field and not bridge.is_lost,
+            "export": bridge.has_field and not bridge.is_lost,
             "open_capture": not scanning,
             "open_field": not scanning,
         }
@@ -220,9 +226,17 @@ class MainWindow(QMainWindow):
         self._ask_file("Open a field", "Fields (*.field.h5);;All files (*)", self.open_path)
 
     def _save_field(self) -> None:
+        self._ask_file("Save the field", "Fields (*.field.h5)", self.bridge.save, save_as=f"{self._stem()}.field.h5")
+
+    def _stem(self) -> str:
         capture = self.workflow.capture_path
-        stem = capture.name.split(".h5")[0] if capture is not None else "reconstruction"
-        self._ask_file("Save the field", "Fields (*.field.h5)", self.bridge.save, save_as=f"{stem}.field.h5")
+        return capture.name.split(".h5")[0] if capture is not None else "reconstruction"
+
+    def _seen(self) -> Seen:
+        """What an export of pictures is to show."""
+        view = self.panels.volume.view
+        volume = VolumeLook(view.scene, (view.height(), view.width())) if self.bridge.has_field else None
+        return Seen(self.panels.slices.seen(), volume)
 
     def _browse_profile(self) -> None:
         self.panels.instrument.profile.setCurrentIndex(
@@ -279,6 +293,7 @@ class MainWindow(QMainWindow):
         self._closing_since_s = time.monotonic()
         self._remember()
         self.hide()
+        self.export_dialog.shut_down()
         self.service.shut_down()
         self.bridge.shut_down()
         self._end_timer.start()

@@ -134,6 +134,7 @@ class ReconBridge(QObject):
     field_ready = Signal(object)
     finished = Signal(object)
     saved = Signal(object)
+    copied = Signal(object)
     notice = Signal(object)
     failed = Signal(object)
     picture = Signal(object, object)
@@ -154,6 +155,7 @@ class ReconBridge(QObject):
         self.is_lost = False
         self._closing = False
         self._stopping: list[Thread] = []
+        self._copies: set[str] = set()
         self.run: int | None = None
         self.fitting = False
         self.has_field = False
@@ -241,7 +243,9 @@ class ReconBridge(QObject):
             self._tolerance_s = SILENCE_S
             self.finished.emit(event)
         elif isinstance(event, Saved):
-            self.saved.emit(event)
+            is_copy = event.field_path in self._copies
+            self._copies.discard(event.field_path)
+            (self.copied if is_copy else self.saved).emit(event)
         elif isinstance(event, Notice):
             self.notice.emit(event)
         elif isinstance(event, Failed):
@@ -325,6 +329,11 @@ class ReconBridge(QObject):
         if self.run is not None:
             run = self.run
             self._call(lambda process: process.save(run, str(path)))
+
+    def save_copy(self, path: Path) -> None:
+        """Write the field for a use of the window's own: answered by `copied` in place of `saved`."""
+        self._copies.add(str(path))
+        self.save(path)
 
     def request_picture(self, asked: PictureRequest | CloseView) -> None:
         """Ask for a picture of the current field, or for no more; the number of the run is filled in here."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from gui.contrast_panel import ContrastPanel
+from gui.export.job import SliceLook
 from gui.navigator import Navigator
 from gui.planes import XY, XZ, YZ, Plane
 from gui.slice_view import SliceView
 from recon.messages import NO_RUN, RequestSlice
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from recon.messages import FieldReady, IndexPart, Picture
@@ -143,6 +144,17 @@ class SlicesPanel(QWidget):
         part = cast("IndexPart", self.contrast.shown_part)
         self.picture_wanted.emit(
             RequestSlice(NO_RUN, view, request, plane.origin_um, plane.u_um, plane.v_um, plane.shape, part)
+        )
+
+    def seen(self) -> SliceLook | None:
+        """What the xy view shows now, in its colours; None while there is nothing."""
+        view = self.views["xy"]
+        plane = view.visible() if view.shown_plane() is not None else None
+        if plane is None:
+            return None
+        colours, part = np.ascontiguousarray(self.contrast.lookup_table).tobytes(), self.contrast.shown_part
+        return SliceLook(
+            plane.origin_um, plane.u_um, plane.v_um, plane.shape, colours, cast("IndexPart", part), self.contrast.levels
         )
 
     # --- view ---------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from recon.messages import Failed, FieldReady, Saved
 
 ENLARGED = {"As on the screen": 1, "Twice as fine": 2, "Four times as fine": 4}
-RESOLVED = 2.0
+RESOLVED = 4.0
 """Voxels for each period that the light resolves, at first."""
 
 
@@ -163,10 +164,14 @@ class ExportDialog(QDialog):
         buttons.addStretch(1)
         buttons.addWidget(self.close_button)
         buttons.addWidget(self.start_button)
+        frame = QFrame()
+        frame.setObjectName("section")
+        frame.setLayout(self._form)
+        self._form.setContentsMargins(14, 12, 14, 12)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(18, 16, 18, 14)
+        layout.setContentsMargins(14, 14, 14, 14)
         layout.setSpacing(10)
-        layout.addLayout(self._form)
+        layout.addWidget(frame)
         layout.addWidget(self.bar)
         layout.addWidget(self.state)
         layout.addStretch(1)
@@ -207,7 +212,7 @@ class ExportDialog(QDialog):
         super().hideEvent(event)  # type: ignore[arg-type]
 
     def _take_field(self, ready: FieldReady) -> None:
-        """Half of what the light resolves is fine enough for a voxel of a new field."""
+        """A quarter of what the light resolves is fine enough for a voxel of a new field."""
         new = self._ready is None or ready.run != self._ready.run
         self._ready = ready
         if new:
@@ -307,7 +312,6 @@ class ExportDialog(QDialog):
             self._forget_copy()
             return
         self._written = None
-        self._began_s = time.monotonic()
         self.bar.setRange(0, 0)
         self._say("taking the volume as it is…", "busy")
         self._bridge.save_copy(self._copy)
@@ -323,6 +327,8 @@ class ExportDialog(QDialog):
             self._say(f"{failed.message} {failed.remedy}" if failed else "The reconstruction process is lost.", "bad")
 
     def _show_progress(self, told: Progress) -> None:
+        if self.bar.maximum() == 0:
+            self._began_s = time.monotonic()
         self.bar.setRange(0, told.total)
         self.bar.setValue(told.done)
         passed_s = time.monotonic() - self._began_s

@@ -73,6 +73,9 @@ def export(
     tilt: Annotated[
         float | None, typer.Option(help="Then tilt it; 0: seen along z, as in the xy slice.", metavar="DEGREES")
     ] = None,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Paint the volume from a coarse copy, many times faster.")
+    ] = False,
     frames: Annotated[int | None, typer.Option(min=2, max=10000, help="Frames of a movie of one field.")] = None,
     fps: Annotated[float | None, typer.Option(min=0.1, max=120.0, help="Frames a second.")] = None,
     compression: Annotated[
@@ -138,6 +141,7 @@ def export(
         mode=mode,
         turn_deg=turn,
         tilt_deg=tilt,
+        draft=draft,
         frames=frames,
         per_second=fps,
     )

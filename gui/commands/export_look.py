@@ -48,6 +48,8 @@ class LookOptions:
         See `gui.export.job.SliceLook`; `colours` by name.
     mode, turn_deg, tilt_deg
         How the volume is shown, how far it is turned about its z axis, and then towards the viewer.
+    draft
+        Paint the volume from a coarse copy of the field, many times faster.
     frames, per_second
         Of a movie; None: as usual.
     """
@@ -62,6 +64,7 @@ class LookOptions:
     mode: VolumeMode = "composite"
     turn_deg: float = 30.0
     tilt_deg: float = 60.0
+    draft: bool = False
     frames: int = 120
     per_second: float | None = None
 
@@ -162,7 +165,7 @@ def _volume_look(field: Box, bounds_um: NDArray[np.float64], options: LookOption
         surface_dn=0.5 * (low + high),
         crop_um=(_point(bounds_um[0]), _point(bounds_um[1])),
     )
-    return VolumeLook(scene, shape, scale_bar=options.scale_bar)
+    return VolumeLook(scene, shape, "moving" if options.draft else "rest", options.scale_bar)
 
 
 def _levels_of_mode(field: Box, mode: VolumeMode, levels: tuple[float, float]) -> tuple[float, float]:

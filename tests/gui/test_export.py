@@ -28,6 +28,7 @@ from gui.export.paint import burn_scale_bar, paint_look
 from gui.export.sampling import sample_region
 from gui.export.write import load, write
 from gui.lengths import round_length_um
+from gui.napari_reader import get_reader
 from recon.field_file import write_field
 from tests.gui.test_cli import fieldscope
 from tests.recon.fields import rough_field
@@ -374,3 +375,12 @@ def test_mistakes_are_told(name, options, said, field_path, tmp_path):
 def test_view_of_what_is_not_there(tmp_path):
     with pytest.raises(OperatorError, match="no file"):
         view(tmp_path / "cells.field.h5")
+
+
+def test_napari_gets_the_field_with_its_place(field, field_path):
+    assert get_reader("cells.h5") is None and get_reader(["a.field.h5"]) is None
+    [(index_zyx, about, kind)] = get_reader(str(field_path))(str(field_path))
+    np.testing.assert_allclose(index_zyx, field.volume(field.shape_zyx).real, atol=1e-6)
+    assert kind == "image" and about["name"] == "rough"
+    np.testing.assert_allclose(np.array(about["scale"]) * index_zyx.shape, (field.bounds[1] - field.bounds[0])[::-1])
+    np.testing.assert_allclose(np.array(about["translate"]) - np.array(about["scale"]) / 2, field.bounds[0][::-1])

@@ -63,6 +63,7 @@ ACTIONS = (
         checkable=True,
         checked=True,
     ),
+    ActionSpec("export", "Export…", "&File", "Ctrl+E", "Write a volume, a picture or a movie for other programs"),
     ActionSpec("quit", "Quit", "-&File", "Ctrl+Q", "Darken the LEDs, end the reconstruction, close"),
     ActionSpec("undo", "Undo", "&Edit", "Ctrl+Z", "Take back the last change of view or settings"),
     ActionSpec("redo", "Redo", "&Edit", "Ctrl+Shift+Z", "Make it again"),

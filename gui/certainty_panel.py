@@ -12,11 +12,11 @@ from PySide6.QtWidgets import QGraphicsEllipseItem, QGridLayout, QLabel, QSizePo
 
 from gui import theme
 from gui.controls import choice, figure_rows, number
+from gui.lengths import length_text
 from gui.lookup_tables import bar_of, colour_maps, tint
 from gui.navigation_box import SmoothImage
 from gui.picture_channel import PictureChannel
 from gui.quiet_plot import QuietPlot
-from gui.scale_bar import length_text
 from gui.section import Section
 from recon.figures import Figures
 from recon.messages import NO_RUN, CloseView, RequestCoverage, RequestFigures

@@ -13,6 +13,9 @@ from PySide6.QtWidgets import QApplication, QGraphicsView, QLabel, QLineEdit, QM
 
 from gui.actions import make_actions
 from gui.autosave import Autosave
+from gui.export.job import VolumeLook
+from gui.export_choice import Seen
+from gui.export_dialog import ExportDialog
 from gui.field_name import free_field_name
 from gui.history import History
 from gui.leaving import Leaving
@@ -93,6 +96,7 @@ class MainWindow(QMainWindow):
         self.files = OpenFiles(self, self.workflow, self.bench, recent_menu, settings.recent)
         bridge.saved.connect(self._tell_saved)
         self.workflow.changed.connect(self._refresh)
+        self.export_dialog = ExportDialog(bridge, self._seen, self)
         service.opened.connect(self._opened)
         self.leaving = Leaving(self, self.workflow)
         self.problem_report = ProblemReport(self.workflow, settings, log_handler, self)
@@ -122,6 +126,7 @@ class MainWindow(QMainWindow):
             "undo": self.history.stack.undo,
             "redo": self.history.stack.redo,
             "save_field": self._save_field,
+            "export": lambda: self.export_dialog.open_beside(self.workflow.folder, self._export_stem()),
             "quit": self.close,
             "connect": lambda: self.workflow.connect_instrument(),
             "disconnect": lambda: self.workflow.disconnect_instrument(),
@@ -208,6 +213,7 @@ class MainWindow(QMainWindow):
             "cancel_fit": bridge.fitting and not bridge.is_lost,
             "fit_again": flow.capture_path is not None and not scanning,
             "save_field": bridge.has_field and not bridge.is_lost,
+            "export": bridge.has_field and not bridge.is_lost,
             "open_capture": not scanning,
             "open_field": not scanning,
         }
@@ -229,10 +235,24 @@ class MainWindow(QMainWindow):
             self.bench.show_task(Task.ACQUIRE)
 
     def _save_field(self) -> None:
+        name = self._free_field_name().name
+        self.files.ask("Save the field", FIELDS, self.bridge.save, save_as=name)
+
+    def _free_field_name(self) -> Path:
+        """Where the field would be saved: beside its capture."""
         capture = self.workflow.capture_path
         path = self.workflow.folder / "reconstruction.h5" if capture is None else capture
-        name = free_field_name(path, path.parent).name
-        self.files.ask("Save the field", FIELDS, self.bridge.save, save_as=name)
+        return free_field_name(path, path.parent)
+
+    def _export_stem(self) -> str:
+        capture = self.workflow.capture_path
+        return "reconstruction" if capture is None else capture.name.split(".h5")[0].removesuffix(".field")
+
+    def _seen(self) -> Seen:
+        """What an export of pictures is to show."""
+        view = self.panels.volume.view
+        volume = VolumeLook(view.scene, (view.height(), view.width())) if self.bridge.has_field else None
+        return Seen(self.panels.slices.seen(), volume)
 
     def _browse_profile(self) -> None:
         self.panels.instrument.profile.setCurrentIndex(
@@ -294,6 +314,7 @@ class MainWindow(QMainWindow):
         remember(self)
         save_settings(self.settings, self._settings_file)
         self.hide()
+        self.export_dialog.shut_down()
         self.service.shut_down()
         self.bridge.shut_down()
         self._end_timer.start()

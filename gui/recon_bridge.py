@@ -96,6 +96,7 @@ class ReconBridge(QObject):
     lights = Signal(object)
     finished = Signal(object)
     saved = Signal(object)
+    copied = Signal(object)
     notice = Signal(object)
     failed = Signal(object)
     picture = Signal(object, object)
@@ -116,6 +117,7 @@ class ReconBridge(QObject):
         self.is_lost = False
         self._closing = False
         self._stopping: list[Thread] = []
+        self._copies: set[str] = set()
         self.run: int | None = None
         self.fitting = False
         self.has_field = False
@@ -252,8 +254,10 @@ class ReconBridge(QObject):
             self._tolerance_s = SILENCE_S
             self.finished.emit(event)
         elif isinstance(event, Saved):
-            self.unsaved = False
-            self.saved.emit(event)
+            is_copy = event.field_path in self._copies
+            self._copies.discard(event.field_path)
+            self.unsaved = self.unsaved and is_copy
+            (self.copied if is_copy else self.saved).emit(event)
         elif isinstance(event, Notice):
             self.notice.emit(event)
         elif isinstance(event, Failed):
@@ -345,6 +349,11 @@ class ReconBridge(QObject):
         if self.run is not None:
             run = self.run
             self._call(lambda process: process.save(run, str(path)))
+
+    def save_copy(self, path: Path) -> None:
+        """Write the field for a use of the window's own: answered by `copied` in place of `saved`."""
+        self._copies.add(str(path))
+        self.save(path)
 
     def set_view_budget(self, fraction: float) -> None:
         """Let pictures take up to this share of the fitting time; also in processes that come after this one."""

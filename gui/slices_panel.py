@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
+from gui.export.job import SliceLook
 from gui.navigator import OBLIQUE, VIEWS, Navigator
 from gui.slice_tools import SliceTools
 from gui.slice_view import SliceView
 from recon.messages import NO_RUN, CloseView, RequestSlice
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from gui.planes import Plane
@@ -178,6 +179,17 @@ class SlicesPanel(QWidget):
     def shows_whole(self) -> bool:
         """Whether the whole box is in sight, and kept there when the window changes its size."""
         return self._pristine
+
+    def seen(self) -> SliceLook | None:
+        """What the xy view shows now, in its colours; None while there is nothing."""
+        view = self.views["xy"]
+        plane = view.visible() if view.shown_plane() is not None else None
+        if plane is None:
+            return None
+        colours, part = np.ascontiguousarray(self.contrast.lookup_table).tobytes(), self.contrast.shown_part
+        return SliceLook(
+            plane.origin_um, plane.u_um, plane.v_um, plane.shape, colours, cast("IndexPart", part), self.contrast.levels
+        )
 
     # --- view ---------------------------------------------------------------------------------------------------------
 

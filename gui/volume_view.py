@@ -17,8 +17,8 @@ from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui import theme
+from gui.lengths import length_text, round_length_um
 from gui.picture_channel import PictureChannel
-from gui.scale_bar import length_text, round_length_um
 from recon.messages import NO_RUN, CloseView, RequestVolume
 from recon.scene import COLOURED_MODES, Camera, Scene, camera_of_box, to_rgba
 

@@ -29,6 +29,7 @@ from recon.grid import axial_period_um, lateral_period_um
 from recon.quality import value_range
 
 if TYPE_CHECKING:
+
     from torch import Tensor
 
     from acquisition.capture import Optics

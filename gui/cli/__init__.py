@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from acquisition.errors import OperatorError
-from gui.cli import files, instrument, reconstruction
+from gui.cli import exporting, files, instrument, reconstruction
 from gui.commands.end_signals import end_signals
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "recover": files.recover,
     "reconstruct": reconstruction.reconstruct,
     "calibrate": reconstruction.calibrate,
-    "export": files.export,
+    "export": exporting.export,
+    "view": exporting.view,
     "info": files.info,
     "simulate-led": instrument.simulate_led,
 }

@@ -12,13 +12,10 @@ from gui.cli.arguments import (
     Device,
     Json,
     Operator,
-    Overwrite,
     Profile,
     Sample,
     Title,
-    numbers,
     say,
-    whole_numbers,
 )
 
 EXIT_CHECK_FAILED = 1
@@ -153,69 +150,6 @@ def recover(
 
     result = recover_all(place, output)
     say(result if as_json else readable(result), as_json)
-
-
-def export(
-    file: Annotated[Path, typer.Argument(help="Field (NAME.field.h5) or capture.", metavar="FIELD|CAPTURE")],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Of a field: NAME.ome.tif. Of a capture: a folder for TIFFs, or NAME.h5 for a compressed copy.",
-            metavar="FILE|FOLDER",
-        ),
-    ],
-    shape: Annotated[str | None, typer.Option(help="Voxels along z, y and x.", metavar="Z,Y,X")] = None,
-    voxel_um: Annotated[
-        str | None,
-        typer.Option("--voxel-um", help="Size of a voxel in um: one number, or one each for z, y, x.", metavar="SIZE"),
-    ] = None,
-    compression: Annotated[
-        str | None, typer.Option(help="Of a copy: gzip (reads everywhere) or blosc (fast, needs hdf5plugin).")
-    ] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Write a field as a volume, or a capture as TIFFs or as a compressed copy, for other programs.
-
-    A field becomes an OME-TIFF with physical sizes. It is continuous: any number of voxels may be asked for. Channel 1
-    is the refractive index; there is a channel 2, kappa, where it exceeds 1 % of the largest difference of the index
-    from the medium.
-
-    A capture becomes a folder with a TIFF for each frame and a table (frames.csv), or a compressed copy whose data are
-    the same bit by bit, which is verified.
-
-    Example: `fieldscope export cells.field.h5 -o cells.ome.tif --voxel-um 0.1`
-
-    Example: `fieldscope export cells.h5 -o cells-images`
-    """
-    from gui.commands.export import export as run
-    from gui.commands.export_capture import export_capture, is_capture
-
-    if is_capture(file):
-        if shape is not None or voxel_um is not None:
-            raise OperatorError(f"{file} is a capture and has no voxels.", "Leave out --shape and --voxel-um.")
-        say(export_capture(file, output, compression or "gzip"), as_json)
-        return
-    if compression is not None:
-        raise OperatorError("--compression is for copies of captures.", "Leave it out for a field.")
-    if shape is not None and voxel_um is not None:
-        raise OperatorError("--shape and --voxel-um are both given.", "Give one of them.")
-    counts = None if shape is None else whole_numbers(shape, "--shape", (3,), 1, "64,256,256")
-    sizes = None if voxel_um is None else numbers(voxel_um, "--voxel-um", (1, 3), "0.1")
-    if sizes is not None and min(sizes) <= 0:
-        raise OperatorError(f"--voxel-um holds {min(sizes):g}.", "Give sizes above 0.")
-    say(
-        run(
-            file,
-            output,
-            None if counts is None else (counts[0], counts[1], counts[2]),
-            None if sizes is None else (sizes[0], sizes[len(sizes) // 2], sizes[-1]),
-            overwrite,
-        ),
-        as_json,
-    )
 
 
 def info(

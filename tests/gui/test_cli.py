@@ -25,7 +25,7 @@ from gui.commands.reconstruct import free_field_name
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    "demo", "plan", "capture", "import", "check", "recover", "calibrate", "reconstruct", "export", "info",
+    "demo", "plan", "capture", "import", "check", "recover", "calibrate", "reconstruct", "export", "view", "info",
     "simulate-led",
 )  # fmt: skip
 

@@ -9,6 +9,8 @@ import tifffile
 
 from gui.commands.describe import describe
 from gui.commands.export import export
+from gui.commands.export_look import LookOptions
+from gui.export.job import Region
 from tests.gui.test_cli import fieldscope
 from tests.recon.simulate import photograph
 
@@ -27,7 +29,7 @@ def test_reconstruct_info_and_export(tmp_path):
     assert told["kind"] == "field" and told["model"] == "born" and told["capture"] == "wide.h5"
     assert told["parameter_bytes"] > 10**5
     assert told["upper_corner_um"][0] - told["lower_corner_um"][0] == pytest.approx(96 * 0.1625, abs=1e-3)
-    exported = export(field, tmp_path / "wide.ome.tif", None, None, False)
+    exported = export((field,), tmp_path / "wide.ome.tif", "ome-tiff", Region(), False, LookOptions(), False)
     assert exported["shape_zyx"][1:] == [80, 96]
     assert tifffile.imread(tmp_path / "wide.ome.tif").shape[-2:] == (80, 96)
 

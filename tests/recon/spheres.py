@@ -25,6 +25,7 @@ class Spheres(Box):
     history = HISTORY
     medium_index = 1.33
     parameter_bytes = 0
+    figures = None
 
     def _dn(self, x, y, z):
         dn = np.zeros(np.broadcast_shapes(np.shape(x), np.shape(y), np.shape(z)))
@@ -42,6 +43,9 @@ class Spheres(Box):
         for axis, low, high in zip(axes_um, *self.bounds, strict=True):
             assert np.all((axis >= low) & (axis <= high)), "asked for points outside the box"
         return self._dn(x[None, None, :], y[None, :, None], z[:, None, None])
+
+    def sigma_at_points(self, points_um):
+        raise NotImplementedError
 
     def intensity(self, na):
         raise NotImplementedError

@@ -10,6 +10,7 @@ known, and read, where it is there:
   numbers but moves the head, so that they are known to be out of date;
 * /entry/dark, attributes `exposure_ms` (float), `frames` (int: how many were averaged) and `time` (ISO 8601, UTC);
 * /entry, attribute `is_reference` (bool): a capture of the empty field, see `acquisition.capture_reference`;
+* /entry/positions_um (K, 3) float64: where the stage is sent for each position of the experiment, x y z;
 * /entry/background, attributes `reference` (name of the file it comes from), `time` (when that was taken) and `frames`
   (how many were averaged for each pattern).
 """

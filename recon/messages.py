@@ -63,6 +63,8 @@ class FitSettings:
         Side of tiles at most, in pixels, into which larger images are cut; None: as memory asks for.
     time_point, position
         Whose frames of a stored capture the field is made from, numbers from 0 on; None: the first there is.
+    start_from
+        Field file of the same place at another time from which the fit begins where it is worth it; empty: none.
     """
 
     model: ModelName = "auto"
@@ -74,6 +76,7 @@ class FitSettings:
     tile_pixels: int | None = None
     time_point: int | None = None
     position: int | None = None
+    start_from: str = ""
 
 
 # --- window -> process ------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class TiledReconstruction:
 
     Parameters
     ----------
-    run, header, settings, emit, capture_name, pulse
+    run, header, settings, emit, capture_name, pulse, last
         As there.
     largest
         Side of tiles at most, in pixels.
@@ -76,6 +76,7 @@ class TiledReconstruction:
         capture_path: str = "",
         capture_name: str = "",
         pulse: Callable[[], None] = no_pulse,
+        last: Field | TiledField | None = None,
     ) -> None:
         self.run = run
         self.settings = settings
@@ -106,6 +107,8 @@ class TiledReconstruction:
                 f"While frames come, only the middle {rows} x {columns} pixels are reconstructed; the whole follows"
                 " in tiles."
             )
+        self._last = last if isinstance(last, TiledField) else None
+        self._ending = ""
         self._reasons: list[str] = []
         self._sha256 = ""
 
@@ -161,7 +164,8 @@ class TiledReconstruction:
             self._tile = None
             self._end(reason)
         else:
-            self._account.notify("There is no volume of the whole to keep yet: wait for the first one, or cancel.")
+            self._ending = reason
+            self._account.notify("There is no volume of the whole to keep yet: the first one ends the fit.")
 
     def advance(self) -> bool:
         """Do a portion of the work; whether there was any.
@@ -220,16 +224,25 @@ class TiledReconstruction:
             pulse=self._pulse,
             available=part.pattern_n,
             calibration=Calibration(led_na_l2, no_gain_l, light.optics.objective_na, math.nan, light.origin),
+            last=self._last_of_tile(survey),
         )
         for pattern, image_yx in zip(part.pattern_n.tolist(), part.images_nyx, strict=True):
             tile.add_frame(pattern, image_yx)
         tile.frames_done()
         self._tile = tile
 
+    def _last_of_tile(self, survey: Survey) -> Field | None:
+        """The tile under way as it was at the earlier time from which the fit begins."""
+        last = self._last
+        return last.tiles[self._number] if last is not None and last.tiling == survey.tiling else None
+
     def _advance_tile(self, tile: Reconstruction) -> bool:
         worked = tile.advance()
         if tile.has_field:
             self.state = State.FITTING
+            if self._ending:
+                self.finish(self._ending)
+                return worked
         if tile.state is State.FINISHED:
             self._keep_tile()
         return worked
@@ -346,6 +359,10 @@ class TiledReconstruction:
             pattern_gain_p=mean_of_known([history.pattern_gain_p for history in histories]),
             led_gain_l=mean_of_known([history.led_gain_l for history in histories]),
             versions=program_versions(),
+            time_point=self.settings.time_point or 0,
+            position=self.settings.position or 0,
+            stage_um=self._header.stage_um(self.settings.position or 0),
+            started_from=histories[0].started_from,
         )
 
 

@@ -54,7 +54,8 @@ def reconstruct(capture: Path, output: Path | None, settings: FitSettings, overw
 def reconstruct_all(capture: Path, folder: Path | None, settings: FitSettings, overwrite: bool) -> dict[str, Any]:
     """Reconstruct every time point and position that the settings leave open, each into a field of its own.
 
-    Fields are called NAME-t0000-p0.field.h5. One that cannot be made is told and left out.
+    Fields are called NAME-t0000-p0.field.h5. One that cannot be made is told and left out. The fit of each begins from
+    the field of the same position before it, where that is worth it.
 
     Raises
     ------
@@ -77,12 +78,15 @@ def reconstruct_all(capture: Path, folder: Path | None, settings: FitSettings, o
         check_output(output, overwrite, capture)
     fields: list[dict[str, Any]] = []
     failed: list[str] = []
+    last_of: dict[int, Path] = {}
     with ProgressReport() as report:
         for number, ((time_point, position), output) in enumerate(zip(visits, outputs, strict=True), 1):
             report.note(f"field {number} of {len(visits)}: time point {time_point}, position {position}")
-            chosen = replace(settings, time_point=time_point, position=position)
+            start_from = settings.start_from or str(last_of.get(position, ""))
+            chosen = replace(settings, time_point=time_point, position=position, start_from=start_from)
             try:
                 fields.append(_fit_one(capture, output, chosen, report))
+                last_of[position] = output
             except OperatorError as error:
                 failed.append(f"time point {time_point}, position {position}: {error}")
                 report.note(f"left out: {error}")
@@ -106,6 +110,7 @@ def _fit_one(capture: Path, output: Path, settings: FitSettings, report: Progres
         "capture": str(capture),
         "time_point": time_point,
         "position": position,
+        "started_from": history.started_from or None,
         "field": str(output),
         "model": history.forward_model,
         "held_out_error": history.held_out_error,

@@ -21,7 +21,7 @@ ANOTHER_COPY = "Take another copy of the file; if there is none, acquire again."
 
 @dataclass(frozen=True)
 class Part:
-    """A dataset of the contract; `shape` in letters: n frames, h, w rows and columns, p patterns, l LEDs, z planes, k positions."""
+    """A dataset of the contract; `shape` in letters: n frames, h, w pixels, p patterns, l LEDs, z planes, k places."""
 
     path: str
     kind: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from acquisition.profile import shipped_profiles
 from gui.acquire_panel import AcquirePanel
@@ -17,6 +17,7 @@ from gui.messages import MessageBar
 from gui.section import Section
 from gui.slices_panel import SlicesPanel
 from gui.tasks import Arrangement, Task
+from gui.time_bar import TimeBar
 from gui.view_tabs import ViewTabs
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panels:
-    """The parts of the window that the workflow writes to; `views` holds all that show the field."""
+    """The parts of the window that the workflow writes to.
+
+    `views` holds all that show the field, `stage` holds them and the time bar.
+    """
 
     instrument: InstrumentPanel
     acquire: AcquirePanel
@@ -35,6 +39,8 @@ class Panels:
     live: LivePanel
     slices: SlicesPanel
     views: ViewTabs
+    stage: QWidget
+    time: TimeBar
     message: MessageBar
     device: QLabel
 
@@ -46,6 +52,14 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
     contrast.body.addWidget(slices.contrast)
     views = ViewTabs()
     views.add("Slices", slices, contrast, MarksPanel(act))
+    time = TimeBar()
+    stage = QWidget()
+    stage.setObjectName("view_stage")
+    layout = QVBoxLayout(stage)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    layout.addWidget(views, 1)
+    layout.addWidget(time)
     return Panels(
         instrument=InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
         acquire=AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),
@@ -53,6 +67,8 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
         live=LivePanel(),
         slices=slices,
         views=views,
+        stage=stage,
+        time=time,
         message=MessageBar(),
         device=QLabel("starting the reconstruction…"),
     )
@@ -60,10 +76,10 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
 
 def arrangements(panels: Panels) -> dict[Task, Arrangement]:
     """What each task shows: column, stage, side."""
-    live, fit, views = panels.live, panels.fit, panels.views
+    live, fit, views, stage = panels.live, panels.fit, panels.views, panels.stage
     return {
         Task.INSTRUMENT: Arrangement((panels.instrument,), live.camera, (live.lighting, live.leds)),
-        Task.ACQUIRE: Arrangement((panels.acquire, views.controls), views, (live.camera, live.leds)),
-        Task.RECONSTRUCT: Arrangement((fit, views.controls), views, (fit.curves,)),
-        Task.VIEW: Arrangement((views.controls,), views),
+        Task.ACQUIRE: Arrangement((panels.acquire, views.controls), stage, (live.camera, live.leds)),
+        Task.RECONSTRUCT: Arrangement((fit, views.controls), stage, (fit.curves,)),
+        Task.VIEW: Arrangement((views.controls,), stage),
     }

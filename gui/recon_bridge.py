@@ -21,6 +21,8 @@ from recon.messages import (
     Finished,
     FitProgress,
     Heartbeat,
+    LookAt,
+    Looking,
     Notice,
     Phase,
     Picture,
@@ -136,6 +138,7 @@ class ReconBridge(QObject):
     saved = Signal(object)
     notice = Signal(object)
     failed = Signal(object)
+    looking = Signal(object)
     picture = Signal(object, object)
     lost = Signal(str, str)
     recovered = Signal()
@@ -157,6 +160,7 @@ class ReconBridge(QObject):
         self.run: int | None = None
         self.fitting = False
         self.has_field = False
+        self.looks_elsewhere = False
         self._arrived.connect(self._handle)
         self._watch = QTimer(self)
         self._watch.setInterval(500)
@@ -242,6 +246,9 @@ class ReconBridge(QObject):
             self.finished.emit(event)
         elif isinstance(event, Saved):
             self.saved.emit(event)
+        elif isinstance(event, Looking):
+            self.looks_elsewhere = bool(event.field_path)
+            self.looking.emit(event)
         elif isinstance(event, Notice):
             self.notice.emit(event)
         elif isinstance(event, Failed):
@@ -290,7 +297,7 @@ class ReconBridge(QObject):
     def _begin(self, begin: Callable[[Process], int], fitting: bool) -> int | None:
         if self.run is not None and self.fitting:
             self.cancel()
-        self.run, self.has_field = None, False
+        self.run, self.has_field, self.looks_elsewhere = None, False, False
         run = self._call(begin)
         self.run, self.fitting = run, fitting and run is not None
         self._tolerance_s = LONG_STEP_S
@@ -326,9 +333,15 @@ class ReconBridge(QObject):
             run = self.run
             self._call(lambda process: process.save(run, str(path)))
 
+    def look_at(self, path: Path | None, next_path: Path | None = None) -> None:
+        """Have the pictures made from a saved field, None: from the run's own; the next one is read ahead."""
+        if self.run is not None:
+            command = LookAt(self.run, str(path or ""), str(next_path or ""))
+            self._call(lambda process: process.send(command))
+
     def request_picture(self, asked: PictureRequest) -> None:
         """Ask for a picture of the current field; the views leave the number of the run to be filled in here."""
-        if self.run is not None and self.has_field:
+        if self.run is not None and (self.has_field or self.looks_elsewhere):
             of_run = replace(asked, run=self.run)
             self._call(lambda process: process.send(of_run))
 

@@ -13,10 +13,11 @@ that, it takes up what the model gets wrong about dn.
 
     closed form -> coarse linear stage -> linear stage, or wave stage where scattering is strong
 
-The start is the closed-form Tikhonov volume, or the field of the same place a little earlier (`Fit.take_up`). Linear stages are quick and come first (`recon.stage`). Whether a wave
-stage follows is the operator's choice, or found by `auto`: the field so far is put through both models, and where they
-disagree by much of the contrast that they predict, linear is not enough. Patterns held out are never part of the fit:
-their error is the figure of merit, ends each stage when it no longer falls, and chooses smoothing and parameters kept.
+The start is the closed-form Tikhonov volume, or the field of the same place a little earlier (`Fit.take_up`). Linear
+stages are quick and come first (`recon.stage`). Whether a wave stage follows is the operator's choice, or found by
+`auto`: the field so far is put through both models, and where they disagree by much of the contrast that they predict,
+linear is not enough. Patterns held out are never part of the fit: their error is the figure of merit, ends each stage
+when it no longer falls, and chooses smoothing and parameters kept.
 """
 
 from __future__ import annotations
@@ -173,10 +174,10 @@ class Fit:
 
     @torch.no_grad()
     def volume(self) -> Tensor:
-        """Sample the field so far: dn + i kappa, (Z, H, W) complex64, on the linear stage's planes and the images' pixels."""
+        """Sample the field so far as `first_volume` does, (Z, H, W) complex64."""
         assert self.field is not None
-        dn_kappa = self._linear.crop(self._linear.volume(self.field).flatten(0, 1)).unflatten(0, (2, -1))
-        return torch.complex(*dn_kappa)
+        linear = self._linear
+        return torch.complex(*(linear.crop(part) for part in linear.volume(self.field)))
 
     def _wave_for(self, model: str) -> WaveStage:
         """The stage of a wave model, made where there is none yet."""

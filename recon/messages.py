@@ -6,11 +6,12 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
 
     window  ->  process     StartLive AddFrame* FramesDone | StartStored | OpenField      begin a run
                             FinishNow Cancel SaveField                                    steer it
-                            RequestSlice SetViewBudget                                    look at it
+                            RequestSlice LookAt SetViewBudget                             look at it
                             Shutdown
     process ->  window      Ready Heartbeat                                               the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
                             Picture                                                       what a request asked for
+                            Looking                                                       whose pictures these are
 """
 
 from __future__ import annotations
@@ -176,6 +177,19 @@ PictureRequest = RequestSlice
 
 
 @dataclass(frozen=True)
+class LookAt:
+    """Paint the views of this run from another field, while the run goes on; answered by `Looking` or `Failed`.
+
+    `field_path` is a file, or empty for the run's own field again. `next_path`, if any, is read when there is time:
+    the one that is likely to be asked for next.
+    """
+
+    run: int
+    field_path: str
+    next_path: str = ""
+
+
+@dataclass(frozen=True)
 class SetViewBudget:
     """Share of the fitting time that pictures may take, 0.05 to 0.9."""
 
@@ -266,6 +280,15 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Looking:
+    """Pictures come from this file from now on, empty: from the run's own field; with its held-out error."""
+
+    run: int
+    field_path: str
+    held_out_error: float | None = None
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something the operator should know, that stops nothing."""
 
@@ -317,8 +340,9 @@ Command = (
     | FinishNow
     | Cancel
     | SaveField
+    | LookAt
     | PictureRequest
     | SetViewBudget
     | Shutdown
 )
-Event = Ready | Heartbeat | Phase | FitProgress | FieldReady | Finished | Saved | Notice | Failed | Picture
+Event = Ready | Heartbeat | Phase | FitProgress | FieldReady | Finished | Saved | Looking | Notice | Failed | Picture

@@ -17,7 +17,8 @@ import torch
 from acquisition.errors import OperatorError
 from recon import messages, shared
 from recon.device import choose_device, memory_mb
-from recon.field_file import program_versions, read_field, write_field
+from recon.field_file import program_versions, write_field
+from recon.opened import OpenedFields
 from recon.pictures import paint
 from recon.reconstruct import State, field_ready
 from recon.start import start_live, start_stored
@@ -91,10 +92,14 @@ class Worker:
     run: int = -1
     reconstruction: Reconstruction | TiledReconstruction | None = None
     opened: Field | TiledField | None = None
+    looked_at: Field | TiledField | None = None
     views: dict[str, _View] = field(default_factory=dict)
     clock: _Clock = field(default_factory=_Clock)
     closing: bool = False
+    _files: OpenedFields = field(init=False)
     _heartbeat_s: float = 0.0
+    _looks: int = 0
+    _next_path: str = ""
     _waiting: list[messages.Command] = field(default_factory=list)
     _painting: bool = False
     _painted_s: float = 0.0
@@ -102,6 +107,7 @@ class Worker:
     def serve(self) -> None:
         """Work until told to shut down or until the other side is gone."""
         device = choose_device(self.device)
+        self._files = OpenedFields(device)
         self.emit(messages.Ready(str(device), program_versions()))
         busy = False
         while not self.closing:
@@ -209,6 +215,8 @@ class Worker:
                 known = self.views.get(command.view)
                 if known is None or command.request >= known.request.request:
                     self.views[command.view] = _View(command)
+            case messages.LookAt():
+                self._look_at(command)
             case messages.AddFrame():
                 counts_yx = shared.take(command.image)
                 if self.reconstruction is not None:
@@ -230,11 +238,12 @@ class Worker:
     def _begin(self, run: int) -> None:
         self.run = run
         self.reconstruction = None
-        self.opened = None
+        self.opened = self.looked_at = None
+        self._next_path = ""
         self.views.clear()
 
     def _open(self, path: str) -> None:
-        opened = read_field(path, choose_device(self.device))
+        opened = self._files.get(path)
         sample = opened.volume((16, 64, 64)).real - opened.medium_index
         history = opened.history
         self.opened = opened
@@ -245,6 +254,27 @@ class Worker:
                 opened.parameter_bytes,
             )
         )  # fmt: skip
+
+    def _look_at(self, command: messages.LookAt) -> None:
+        try:
+            self.looked_at = self._files.get(command.field_path) if command.field_path else None
+        except OperatorError as error:  # what was looked at before stays
+            self.emit(messages.Failed(self.run, error.message, error.remedy, ends_run=False))
+            return
+        self._looks += 1
+        self._next_path = command.next_path
+        for view in self.views.values():
+            view.answered = False
+        held_out_error = None if self.looked_at is None else self.looked_at.history.held_out_error
+        self.emit(messages.Looking(self.run, command.field_path, held_out_error))
+
+    def _read_ahead(self) -> None:
+        """Read the field that is likely to be looked at next."""
+        path, self._next_path = self._next_path, ""
+        try:
+            self._files.get(path)
+        except OperatorError as error:  # whoever asks for it is told
+            log.info("%s", error)
 
     def _save(self, path: str) -> None:
         result = self._field()
@@ -272,6 +302,8 @@ class Worker:
         advanced = self.reconstruction is not None and self.reconstruction.advance()
         if advanced:
             self.clock.fitted(time.monotonic() - start - (self._painted_s - painted_before_s))
+        if self._next_path and not painted and not self._waiting:
+            self._read_ahead()
         return painted or advanced
 
     def _field(self) -> Field | TiledField | None:
@@ -281,7 +313,12 @@ class Worker:
             return self.reconstruction.field()
         return None
 
+    def _shown(self) -> Field | TiledField | None:
+        return self._field() if self.looked_at is None else self.looked_at
+
     def _field_step(self) -> int:
+        if self.looked_at is not None:
+            return -2 - self._looks  # as long as nobody looks elsewhere it stays what it is
         return self.reconstruction.changes if self.reconstruction is not None else 0
 
     def _paint_waiting(self) -> bool:
@@ -299,7 +336,7 @@ class Worker:
         return self._paint(sorted(behind, key=lambda view: view.painted_step)[:1])
 
     def _paint(self, due: list[_View]) -> bool:
-        shown = self._field() if due else None
+        shown = self._shown() if due else None
         if shown is None:
             return False
         self._painting = True

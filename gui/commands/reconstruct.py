@@ -10,23 +10,11 @@ from acquisition.capture import read_visits
 from acquisition.errors import OperatorError
 from gui.commands.output_file import check_output
 from gui.commands.progress import ProgressReport
+from gui.field_names import free_field_name, names_of_visits
 from recon import messages
 
 if TYPE_CHECKING:
     from recon.messages import Event, FitSettings
-
-FIELD_SUFFIX = ".field.h5"
-
-
-def free_field_name(capture: Path, folder: Path) -> Path:
-    """NAME.field.h5 in a folder, with a number where that is taken already."""
-    stem = capture.name.removesuffix(".part").removesuffix(".h5")
-    path = folder / f"{stem}{FIELD_SUFFIX}"
-    number = 2
-    while path.exists():
-        path = folder / f"{stem}-{number}{FIELD_SUFFIX}"
-        number += 1
-    return path
 
 
 def tell_fit(event: Event, max_seconds: float, report: ProgressReport) -> None:
@@ -72,15 +60,14 @@ def reconstruct_all(capture: Path, folder: Path | None, settings: FitSettings, o
     ]
     if not visits:
         raise OperatorError("The capture has no such frames.", "`fieldscope info` tells what it has.")
-    stem = capture.name.removesuffix(".part").removesuffix(".h5")
-    outputs = [folder / f"{stem}-t{time_point:04d}-p{position}{FIELD_SUFFIX}" for time_point, position in visits]
-    for output in outputs:
+    outputs = names_of_visits(capture, folder, visits)
+    for output in outputs.values():
         check_output(output, overwrite, capture)
     fields: list[dict[str, Any]] = []
     failed: list[str] = []
     last_of: dict[int, Path] = {}
     with ProgressReport() as report:
-        for number, ((time_point, position), output) in enumerate(zip(visits, outputs, strict=True), 1):
+        for number, ((time_point, position), output) in enumerate(outputs.items(), 1):
             report.note(f"field {number} of {len(visits)}: time point {time_point}, position {position}")
             start_from = settings.start_from or str(last_of.get(position, ""))
             chosen = replace(settings, time_point=time_point, position=position, start_from=start_from)

@@ -47,6 +47,7 @@ class FakeProcess:
         self.hold = False
         self.calls: list[tuple[Any, ...]] = []
         self.requests: list[messages.RequestSlice] = []
+        self.settings: list[messages.FitSettings] = []
         self.runs = 0
 
     def start(self) -> None:
@@ -64,9 +65,11 @@ class FakeProcess:
     def start_live(
         self, header: Any, settings: messages.FitSettings, capture_name: str, reference: Any = None
     ) -> int:
+        self.settings.append(settings)
         return self._run("start_live", capture_name)
 
     def start_stored(self, path: str, settings: messages.FitSettings) -> int:
+        self.settings.append(settings)
         return self._run("start_stored", path)
 
     def open_field(self, path: str) -> int:
@@ -88,6 +91,10 @@ class FakeProcess:
         self.calls.append(("save", path, run))
 
     def send(self, command: messages.Command) -> None:
+        if isinstance(command, messages.LookAt):
+            self.calls.append(("look_at", command.field_path, command.run))
+            self.tell(messages.Looking(command.run, command.field_path, 0.25))
+            return
         assert isinstance(command, messages.RequestSlice)
         self.requests.append(command)
         if not self.hold:

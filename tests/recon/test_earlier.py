@@ -149,9 +149,7 @@ def test_a_fit_that_is_to_end_before_its_first_volume_ends_with_it(cells: Shot) 
 
 def test_a_field_keeps_its_numbers_and_place(tmp_path: Path) -> None:
     field = rough_field()
-    history = replace(
-        field.history, time_point=12, position=3, stage_um=(1.0, -20.5, 3.25), started_from="a.field.h5"
-    )
+    history = replace(field.history, time_point=12, position=3, stage_um=(1.0, -20.5, 3.25), started_from="a.field.h5")
     write_field(tmp_path / "f.field.h5", replace(field, history=history))
     read = read_field(tmp_path / "f.field.h5").history
     for name in ("time_point", "position", "stage_um", "started_from"):

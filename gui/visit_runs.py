@@ -17,7 +17,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +78,8 @@ class VisitRuns(QObject):
         self._feeding: tuple[Visit, int] | None = None
         self._waiting: Visit | None = None
         self._frames: list[Frame] = []
-        self._arrived.connect(self._make_way)
-        self._fed.connect(self._tell_complete)
+        self._arrived.connect(self._make_way, Qt.ConnectionType.QueuedConnection)
+        self._fed.connect(self._tell_complete, Qt.ConnectionType.QueuedConnection)
         bridge.finished.connect(self._finished)
         bridge.saved.connect(self._saved)
         bridge.failed.connect(self._failed)
@@ -100,17 +100,18 @@ class VisitRuns(QObject):
         visit = frame.time_point, frame.position
         with self._lock:
             feeding = self._feeding
-            if feeding is None or feeding[0] != visit:
-                new = self._waiting != visit
-                if new and self._waiting is not None:
-                    self._to_do.append(self._waiting)
-                    self._frames = []
+            waits = feeding is None or feeding[0] != visit
+            new = waits and self._waiting != visit
+            if new and self._waiting is not None:
+                self._to_do.append(self._waiting)
+                self._frames = []
+            if waits:
                 self._waiting = visit
                 self._frames.append(frame)
-                if new:
-                    self._arrived.emit()
-                return
-        self._bridge.add_frame(feeding[1], frame.pattern, frame.image_yx, frame.exposure_ms)
+        if new:
+            self._arrived.emit()
+        if feeding is not None and not waits:
+            self._bridge.add_frame(feeding[1], frame.pattern, frame.image_yx, frame.exposure_ms)
 
     def visit_complete(self, visit: Visit) -> None:
         """Note that all frames of a visit are there."""
@@ -149,10 +150,7 @@ class VisitRuns(QObject):
 
     def stop(self) -> None:
         """Take up nothing more, and leave the run under way to who asks."""
-        self._bridge.finished.disconnect(self._finished)
-        self._bridge.saved.disconnect(self._saved)
-        self._bridge.failed.disconnect(self._failed)
-        self._live, self.state, self._to_do = None, RunState.NONE, []
+        self._live, self.current, self.state, self._to_do = None, None, RunState.NONE, []
         with self._lock:
             self._waiting, self._frames, self._feeding = None, [], None
 

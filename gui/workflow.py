@@ -439,6 +439,7 @@ class Workflow(QObject):
         runs = self.series.runs
         if runs is not None and self.service.scanning:
             runs.discard_current()
+            self.panels.fit.say("discarded")
             return
         if runs is not None:
             runs.stop()

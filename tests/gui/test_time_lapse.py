@@ -233,6 +233,7 @@ def test_siblings_are_those_of_the_same_series(tmp_path: Path) -> None:
 def test_the_experiment_is_set_in_the_panel(window: MainWindow) -> None:
     panel = window.panels.acquire.experiment
     assert not panel.fold.isChecked()
+    window.panels.acquire.set_connected(True)
     panel.count.setValue(3)
     panel.interval.setValue(60.0)
     assert re.search("3 time points", panel.fold.text())

@@ -104,6 +104,9 @@ class AcquirePanel(Section):
         self.expose.setAccessibleName("How the exposures are found")
         for way, text in EXPOSURES.items():
             self.expose.addItem(text, way)
+        # The column keeps its width; the list that drops down is as wide as its texts.
+        self.expose.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.expose.setMinimumContentsLength(12)
         self.expose.setToolTip("Measured: some frames before the scan show how bright this sample is")
         self.experiment = ExperimentPanel()
         self.experiment.edited.connect(self.plan_edited)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from acquisition.scan import ScanStatus
 
 CLOSED, OPEN = "▸", "▾"
-LIST_PX = 92
+LIST_PX, SPIN_PX = 80, 84
 
 
 class ExperimentPanel(QWidget):
@@ -63,8 +63,11 @@ class ExperimentPanel(QWidget):
         self.interval.setDecimals(1)
         self.interval.setPrefix("every ")
         self.interval.setSuffix(" s")
+        for box in (self.count, self.interval):
+            box.setMinimumWidth(SPIN_PX)  # not as wide as the largest number
         self.autofocus = QCheckBox("Search the focus before the scan")
         self.autofocus.setObjectName("autofocus")
+        self.autofocus.setAccessibleName("Search the focus before each scan")
         self.list = QListWidget()
         self.list.setObjectName("positions")
         self.list.setAccessibleName("Positions of the stage, in the order in which they are visited")
@@ -197,7 +200,7 @@ class ExperimentPanel(QWidget):
         place = ""
         if self.positions:
             place = f", {self.positions[status.position].name}"
-        text = f"time point {status.time_point + 1} of {self.count.value()}{place}"
+        text = f"time point {status.time_point} ({status.time_point + 1} of {self.count.value()}){place}"
         match status.state:
             case ScanState.WAITING:
                 text += f": next in {duration_text(status.waiting_s)}"

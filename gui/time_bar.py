@@ -90,8 +90,9 @@ class TimeBar(QFrame):
     def say(self, text: str) -> None:
         """Tell which time point is shown, and something about it."""
         if self.shown is not None:
-            last = max((time for time, _ in self.visits), default=0)
-            self.label.setText(f"time point {self.shown[0]} of 0 to {last}{'  ' if text else ''}{text}")
+            times = self._times()
+            number = f" ({times.index(self.shown[0]) + 1} of {len(times)})" if self.shown[0] in times else ""
+            self.label.setText(f"time point {self.shown[0]}{number}{', ' if text else ''}{text}")
 
     def answered(self) -> None:
         """The process shows what was asked for; playing may go on."""

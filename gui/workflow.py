@@ -75,6 +75,8 @@ class Workflow(QObject):
         self.series = TimeSeries(bridge, panels.time, panels.fit.settings, self)
         self.series.run_began.connect(self._visit_began)
         self.series.shown.connect(panels.slices.refresh)
+        # Whoever compares time points wants one scale for them all.
+        panels.time.chosen.connect(lambda _: panels.slices.contrast.auto.setChecked(False))
         panels.acquire.plan_edited.connect(self.make_plan)
         panels.live.exposure_chosen.connect(service.set_exposure)
         panels.live.light_chosen.connect(self._light)

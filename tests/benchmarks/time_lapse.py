@@ -4,9 +4,9 @@
                                              [--out FILE.json]
 
 Cells wander by so many micrometres (root mean square, along each of x and y) from one time point to the next, and grow
-by a per cent; the images are by the simulator's own optics, with noise of their own. Each fit runs to its end, once from
-the closed form and once from the field of the time point before. The error to reach is within 2 % of that at which the
-cold fit ended; time counts from the last frame, so that everything before the first step is in it.
+by a per cent; the images are by the simulator's own optics, with noise of their own. Each fit runs to its end, once
+from the closed form and once from the field of the time point before. The error to reach is within 2 % of that at which
+the cold fit ended; time counts from the last frame, so that everything before the first step is in it.
 """
 
 from __future__ import annotations

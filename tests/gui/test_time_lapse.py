@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from acquisition.capture import CaptureWriter, Frame
+from acquisition.capture import CaptureWriter, Frame, read_capture
 from acquisition.experiment import Position
+from acquisition.profile import shipped_profiles
 from gui.field_names import free_names_of_visits, siblings
 from gui.visit_runs import RunState, VisitRuns
 from recon import messages
@@ -246,3 +247,43 @@ def test_the_experiment_is_set_in_the_panel(window: MainWindow) -> None:
     panel.go_wanted.connect(wanted.append)
     panel.go_button.click()
     assert wanted == panel.positions
+
+
+def small_profile(tmp_path: Path) -> str:
+    """The simulated microscope with few pixels."""
+    text = shipped_profiles()["simulated"].read_text(encoding="utf-8")
+    path = tmp_path / "small.toml"
+    path.write_text(text.replace("image_px = 256", "image_px = 32").replace("dark_frames = 4", "dark_frames = 0"))
+    return str(path)
+
+
+def test_a_real_scan_of_two_time_points_with_measured_exposure(window: MainWindow, tmp_path: Path, qtbot: Any) -> None:
+    flow, acquire = window.workflow, window.panels.acquire
+    flow.folder = tmp_path
+    flow._live_wanted = False
+    flow.choose_profile(small_profile(tmp_path))
+    flow.connect_instrument()
+    qtbot.waitUntil(lambda: flow.plan is not None, timeout=20_000)
+    acquire.every.setValue(8)
+    experiment = acquire.experiment
+    experiment.add_button.click()
+    qtbot.waitUntil(lambda: len(experiment.positions) == 1)
+    experiment.count.setValue(2)
+    assert "in 2 scans" in acquire.summary.text()
+    assert "Light on the sample" in acquire.summary.text()
+    acquire.expose.setCurrentIndex(acquire.expose.findData("auto"))
+    window.actions_by_key["start_scan"].trigger()
+    assert not window.actions_by_key["start_scan"].isEnabled()
+    qtbot.waitUntil(lambda: window.service.scanning, timeout=20_000)
+    qtbot.waitUntil(lambda: not window.service.scanning, timeout=20_000)
+    saved: list[str] = []
+    while flow.series.at_work:
+        finish(window)
+        qtbot.waitUntil(lambda: len(calls(window, "save")) > len(saved))
+        saved.append(write(window).name)
+        qtbot.waitUntil(lambda: flow.series.runs.state is not RunState.SAVING)  # type: ignore[union-attr]
+    assert [re.sub(r"^\d{8}-\d{6}", "", name) for name in saved] == ["-t0000-p0.field.h5", "-t0001-p0.field.h5"]
+    capture = read_capture(flow.capture_path)  # type: ignore[arg-type]
+    assert sorted(set(capture.time_point_n.tolist())) == [0, 1]
+    assert capture.header.positions_um == ((0.0, 0.0, 0.0),)
+    assert set(capture.exposure_ms_n.tolist()) != {10.0}

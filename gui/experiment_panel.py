@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QListWidget,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from acquisition.scan import ScanStatus
 
 CLOSED, OPEN = "▸", "▾"
-LIST_PX, SPIN_PX = 80, 84
+LIST_PX, SPIN_PX, BUTTON_PX = 80, 84, 60
 
 
 class ExperimentPanel(QWidget):
@@ -43,6 +44,7 @@ class ExperimentPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("experiment")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # the column keeps its width
         self.positions: list[Position] = []
         self._autofocus: AutofocusSettings | None = None
         self.fold = QPushButton()
@@ -121,6 +123,7 @@ class ExperimentPanel(QWidget):
         button = QPushButton(text)
         button.setObjectName(name)
         button.setAccessibleName(f"{text} position")
+        button.setMinimumWidth(BUTTON_PX)
         button.setToolTip(tip)
         return button
 

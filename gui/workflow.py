@@ -363,7 +363,8 @@ class Workflow(QObject):
         complete = status.reason is FinishReason.COMPLETE
         failed = status.reason is FinishReason.FAILED
         if complete:
-            if self._scan_time is not None and self.plan is not None:
+            # Of several scans the waits between them are in it.
+            if self._scan_time is not None and self.plan is not None and status.visits == 1:
                 self._scan_time.learn(self.plan, status.elapsed_s)
                 self.make_plan()
             acquire.say(f"{status.frames_done} frames stored", "warn" if status.message else "good")

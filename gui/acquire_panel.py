@@ -59,6 +59,7 @@ EXPOSURES = {
     "balanced": "measured for each LED: all images alike",
 }
 """Ways of `gui.commands.expose`, in the operator's words; empty: as the plan has them."""
+LEAST_PX = 88
 NEEDS_PROFILE: tuple[PlanKind, ...] = ("annular", "subset", "list")
 """Kinds that are only offered where the profile has their settings."""
 
@@ -104,9 +105,8 @@ class AcquirePanel(Section):
         self.expose.setAccessibleName("How the exposures are found")
         for way, text in EXPOSURES.items():
             self.expose.addItem(text, way)
-        # The column keeps its width; the list that drops down is as wide as its texts.
-        self.expose.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.expose.setMinimumContentsLength(12)
+        for widget in (self.kind, self.exposure, self.every, self.expose, self.pace):
+            widget.setMinimumWidth(LEAST_PX)  # not as wide as the longest text: the column keeps its width
         self.expose.setToolTip("Measured: some frames before the scan show how bright this sample is")
         self.experiment = ExperimentPanel()
         self.experiment.edited.connect(self.plan_edited)

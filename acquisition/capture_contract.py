@@ -21,7 +21,10 @@ ANOTHER_COPY = "Take another copy of the file; if there is none, acquire again."
 
 @dataclass(frozen=True)
 class Part:
-    """A dataset of the contract; `shape` in letters: n frames, h, w rows and columns, p patterns, l LEDs, d, z."""
+    """A dataset of the contract; `shape` in letters.
+
+    n frames, h, w rows and columns, p patterns, l LEDs, d dark frames, z planes, k places.
+    """
 
     path: str
     kind: str
@@ -35,6 +38,7 @@ PARTS = (
     Part("entry/data/images", "uint16", "nhw"),
     *(Part(f"entry/data/{name}", np.dtype(dtype).name, "n") for name, dtype in PER_FRAME.items()),
     Part("entry/data/image_offset", "int64", "n", required=False),
+    Part("entry/positions_um", "float64", "k3", required=False),
     Part("entry/dark", "float32", "hw", required=False),
     Part("entry/darks", "float32", "dhw", required=False),
     Part("entry/background", "float32", "phw", required=False),

@@ -14,6 +14,7 @@ known, and read, where it is there:
 * /entry/darks (D, H, W) float32: means of the dark frames of other exposures than that of /entry/dark; attributes
   `exposure_ms` (D,) float, `frames` (D,) int, and `time` of the latest;
 * /entry, attribute `is_reference` (bool): a capture of the empty field, see `acquisition.capture_reference`;
+* /entry/positions_um (K, 3) float64: where the stage is sent for each position of the experiment, x y z;
 * /entry/background, attributes `reference` (name of the file it comes from), `time` (when that was taken) and `frames`
   (how many were averaged for each pattern).
 """

@@ -253,5 +253,6 @@ class Reader:
             profile_toml=self.get("entry/profile")[()].decode(),
             sample_z_um=None if z_um is None else (float(z_um[0]), float(z_um[1])),
             is_reference=bool(entry.attrs.get("is_reference", False)),
+            positions_um=tuple(map(tuple, entry["positions_um"][()].tolist())) if "positions_um" in entry else (),
             **texts,
         )

@@ -78,6 +78,8 @@ class CaptureHeader:
         Program and versions; empty: this one's.
     is_reference
         Whether this is a capture of the empty field, for use with others.
+    positions_um
+        Where the stage is sent for each position of the experiment, x y z; empty: it stays where it is.
     """
 
     optics: Optics
@@ -93,6 +95,11 @@ class CaptureHeader:
     start_time: str | None = None
     software: str = ""
     is_reference: bool = False
+    positions_um: tuple[tuple[float, float, float], ...] = ()
+
+    def stage_um(self, position: int) -> tuple[float, float, float] | None:
+        """Where the stage is sent for a position; None where nobody said."""
+        return self.positions_um[position] if position < len(self.positions_um) else None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together.

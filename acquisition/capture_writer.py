@@ -278,6 +278,8 @@ class CaptureWriter:
             entry.attrs["sample_z_um"] = np.asarray(header.sample_z_um, np.float64)
         if header.is_reference:
             entry.attrs["is_reference"] = True
+        if header.positions_um:
+            entry.create_dataset("positions_um", data=np.asarray(header.positions_um, np.float64))
         entry.create_dataset("status", data=np.array([b"running"], "S16"))
         entry.create_dataset("profile", data=header.profile_toml, dtype=h5py.string_dtype())
         data = entry.create_group("data")

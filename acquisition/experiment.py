@@ -134,6 +134,11 @@ class Experiment:
                     dark=time_point == position == 0,
                 )
 
+    @property
+    def positions_um(self) -> tuple[tuple[float, float, float], ...]:
+        """Where the stage is sent for each position, x y z, as a capture's head has it."""
+        return tuple((place.x_um, place.y_um, place.z_um) for place in self.positions)
+
     def plan_of(self, visit: Visit) -> ExposurePlan:
         """Return what is exposed in one scan."""
         return self.plan if visit.dark else self.plan.without_dark()

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 from acquisition.estimate import bytes_text, duration_text
 from acquisition.plan import Pace
 from gui.actions import button_for
+from gui.experiment_panel import ExperimentPanel
 from gui.section import Section, hint
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ PACES: dict[Pace, str] = {
     Pace.BOARD: "the LED board's timer",
     Pace.HANDSHAKE: "camera and board in turn",
 }
+EXPOSURES = {
+    "": "fixed",
+    "auto": "measured: as long as the light allows",
+    "balanced": "measured for each LED: all images alike",
+}
+"""Ways of `gui.commands.expose`, in the operator's words; empty: as the plan has them."""
+LEAST_PX = 88
 NEEDS_PROFILE: tuple[PlanKind, ...] = ("annular", "subset", "list")
 """Kinds that are only offered where the profile has their settings."""
 
@@ -92,6 +100,16 @@ class AcquirePanel(Section):
         self.pace.currentIndexChanged.connect(lambda _: self.plan_edited.emit())
         self.exposure.valueChanged.connect(lambda _: self.plan_edited.emit())
         self.every.valueChanged.connect(lambda _: self.plan_edited.emit())
+        self.expose = QComboBox()
+        self.expose.setObjectName("plan_expose")
+        self.expose.setAccessibleName("How the exposures are found")
+        for way, text in EXPOSURES.items():
+            self.expose.addItem(text, way)
+        for widget in (self.kind, self.exposure, self.every, self.expose, self.pace):
+            widget.setMinimumWidth(LEAST_PX)  # not as wide as the longest text: the column keeps its width
+        self.expose.setToolTip("Measured: some frames before the scan show how bright this sample is")
+        self.experiment = ExperimentPanel()
+        self.experiment.edited.connect(self.plan_edited)
         form = QGridLayout()
         form.setVerticalSpacing(6)
         form.addWidget(QLabel("Sample"), 0, 0)
@@ -100,8 +118,10 @@ class AcquirePanel(Section):
         form.addWidget(self.kind, 1, 1, 1, 2)
         form.addWidget(self.exposure, 2, 1)
         form.addWidget(self.every, 2, 2)
-        form.addWidget(QLabel("Led by"), 3, 0)
-        form.addWidget(self.pace, 3, 1, 1, 2)
+        form.addWidget(QLabel("Exposure"), 3, 0)
+        form.addWidget(self.expose, 3, 1, 1, 2)
+        form.addWidget(QLabel("Led by"), 4, 0)
+        form.addWidget(self.pace, 4, 1, 1, 2)
         self.folder = QPushButton()
         self.folder.setObjectName("folder")
         self.folder.setProperty("flat", "true")
@@ -126,6 +146,7 @@ class AcquirePanel(Section):
         buttons.addWidget(self.pause_button, 1)
         buttons.addWidget(self.cancel_button, 1)
         self.body.addLayout(form)
+        self.body.addWidget(self.experiment)
         self.body.addWidget(self.folder)
         self.body.addWidget(self.summary)
         self.body.addWidget(self.bar)
@@ -157,6 +178,7 @@ class AcquirePanel(Section):
         self.pace.setCurrentIndex(self.pace.findData(profile.plan.trigger))
         for widget in (self.kind, self.exposure, self.every, self.pace):
             widget.blockSignals(False)
+        self.experiment.set_profile(profile)
 
     def set_paces(self, reasons: Mapping[Pace, str]) -> None:
         """Offer the ways that the instrument can go: those with a reason against them are grey and tell it."""
@@ -169,7 +191,7 @@ class AcquirePanel(Section):
 
     def set_connected(self, connected: bool) -> None:
         """Enable what needs an instrument."""
-        for widget in (self.kind, self.exposure, self.every, self.pace):
+        for widget in (self.kind, self.exposure, self.every, self.pace, self.expose, self.experiment):
             widget.setEnabled(connected)
         self.say("ready" if connected else "no instrument")
         if not connected:
@@ -186,13 +208,17 @@ class AcquirePanel(Section):
         }
 
     def show_plan(self, plan: ExposurePlan, seconds: float, estimate: Estimate) -> None:
-        """Tell what the plan will do; `seconds` is what the scans so far let expect."""
+        """Tell what an experiment will do; `seconds` is what the scans so far let expect of a single scan."""
         dark = f" after {plan.dark_count} dark frames" if plan.dark_count else ""
         exposures = " and ".join(f"{exposure_ms:g}" for exposure_ms in plan.exposures_ms[:3])
+        scans = f" in {estimate.scans} scans" if estimate.scans > 1 else ""
+        seconds = max(estimate.total_s, seconds * estimate.scans) if estimate.scans > 1 else seconds
+        frames = estimate.frames + estimate.dark_frames
         self.summary.setText(
-            f"<b>{plan.frame_count} frames</b> in about <b>{duration_text(seconds)}</b>:"
+            f"<b>{frames} frames</b>{scans} in about <b>{duration_text(seconds)}</b>:"
             f" {plan.pattern_count} LED patterns, {exposures} ms each{dark}"
             + ("." if estimate.file_bytes is None else f"; {bytes_text(estimate.file_bytes)}.")
+            + (f" Light on the sample: {_dose_text(estimate)}." if estimate.scans > 1 else "")
         )
         self.summary.setToolTip("\n".join(estimate.lines()))
 
@@ -202,8 +228,9 @@ class AcquirePanel(Section):
 
     def set_scanning(self, scanning: bool) -> None:
         """While scanning the plan cannot be changed."""
-        for widget in (self.sample, self.kind, self.exposure, self.every, self.pace, self.folder):
+        for widget in (self.sample, self.kind, self.exposure, self.every, self.pace, self.expose, self.folder):
             widget.setEnabled(not scanning)
+        self.experiment.set_scanning(scanning)
         self.set_paused(False)
 
     def set_paused(self, paused: bool) -> None:
@@ -216,3 +243,10 @@ class AcquirePanel(Section):
         self.bar.setValue(done)
         left = f", {duration_text(eta_s)} left" if eta_s is not None else ""
         self.say(f"{done} of {total}{left}", "busy")
+
+
+def _dose_text(estimate: Estimate) -> str:
+    """Light of a whole experiment, in the unit that the profile allows."""
+    if estimate.dose_j_per_cm2 is not None:
+        return f"{estimate.dose_j_per_cm2:.3g} J/cm²"
+    return f"{duration_text(estimate.light_s)} of one LED"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from gui.field_name import free_field_name
+from gui.field_names import free_field_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

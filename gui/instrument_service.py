@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader, Frame, MatchedReference
+    from acquisition.experiment import Experiment, Position
+    from acquisition.exposure import ExposureResult
     from acquisition.instrument import Instrument, LiveView
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
@@ -100,6 +102,8 @@ class InstrumentService(QObject):
     picture_ready = Signal()
     frame_stored = Signal(int)
     scan_changed = Signal(object)
+    exposed = Signal(object)
+    place_read = Signal(object)
     problem = Signal(str, str)
     board_lost = Signal(str, str)
 
@@ -316,6 +320,51 @@ class InstrumentService(QObject):
         if self.pictures.put(picture) and not self._closing:
             self.picture_ready.emit()
 
+    # --- stage and exposure -------------------------------------------------------------------------------------------
+
+    def read_place(self) -> None:
+        """Ask where the stages are; answers with `place_read((x, y, z))`, 0 for a stage that is not there."""
+
+        def read() -> None:
+            if self.instrument is not None:
+                stages = self.instrument.stages
+                x_um, y_um = stages.xy_um() if stages.xy_device else (0.0, 0.0)
+                self.place_read.emit((x_um, y_um, stages.z_um() if stages.z_device else 0.0))
+
+        self._jobs.put(read)
+
+    def go_to(self, place: Position) -> None:
+        """Move the stages to a place."""
+
+        def move() -> None:
+            if self.instrument is None or self.scanning:
+                return
+            stages = self.instrument.stages
+            if stages.xy_device:
+                stages.move_xy_um(place.x_um, place.y_um)
+            if stages.z_device:
+                stages.move_z_um(place.z_um)
+
+        self._jobs.put(move)
+
+    def measure_exposure(self, plan: ExposurePlan, way: str) -> None:
+        """Find the exposures of a plan by one of `gui.commands.expose.WAYS`.
+
+        Answers with `exposed(result)`, an `ExposureResult`, or None where it failed, which is told by `problem`.
+        """
+
+        def measure() -> None:
+            from gui.commands.expose import WAYS
+
+            result: ExposureResult | None = None
+            try:
+                if self.instrument is not None and not self._closing:
+                    result = WAYS[way](self.instrument, plan)
+            finally:
+                self.exposed.emit(result)
+
+        self._jobs.put(measure)
+
     # --- scan ---------------------------------------------------------------------------------------------------------
 
     @property
@@ -325,13 +374,13 @@ class InstrumentService(QObject):
 
     def start_scan(
         self,
-        plan: ExposurePlan,
+        experiment: Experiment,
         header: CaptureHeader,
         path: Path,
         on_frame: Callable[[Frame], None],
         reference: MatchedReference | None = None,
     ) -> None:
-        """Run a plan into a file, which gets the empty field of a reference.
+        """Run an experiment into a file, which gets the empty field of a reference.
 
         `on_frame` is called on the scan's thread with each frame, dark ones included; it must be quick. Answers with
         `frame_stored(pattern)` for each frame and `scan_changed` with the scan's status.
@@ -341,9 +390,11 @@ class InstrumentService(QObject):
         assert self.instrument is not None
         path.parent.mkdir(parents=True, exist_ok=True)
 
+        patterns_pl = experiment.plan.patterns_pl
+
         def take(frame: Frame) -> None:
             on_frame(frame)
-            self._offer(frame.image_yx, plan.patterns_pl[frame.pattern] if frame.pattern >= 0 else None)
+            self._offer(frame.image_yx, patterns_pl[frame.pattern] if frame.pattern >= 0 else None)
             if not self._closing:
                 self.frame_stored.emit(frame.pattern)
 
@@ -351,7 +402,7 @@ class InstrumentService(QObject):
             if not self._closing:
                 self.scan_changed.emit(status)
 
-        self._scan = Scan(self.instrument, plan, path, header, on_frame=take, on_status=tell, reference=reference)
+        self._scan = Scan(self.instrument, experiment, path, header, on_frame=take, on_status=tell, reference=reference)
         self._scan.start()
 
     def pause_or_resume_scan(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QMessageBox
 
-from gui.field_name import free_field_name
+from gui.field_names import free_field_name
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget

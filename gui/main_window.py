@@ -16,7 +16,7 @@ from gui.autosave import Autosave
 from gui.export.job import VolumeLook
 from gui.export_choice import Seen
 from gui.export_dialog import ExportDialog
-from gui.field_name import free_field_name
+from gui.field_names import free_field_name
 from gui.history import History
 from gui.leaving import Leaving
 from gui.log_panel import LogPanel, WindowLogHandler
@@ -141,6 +141,9 @@ class MainWindow(QMainWindow):
             **{f"go_{task.name.lower()}": lambda task=task: self.bench.show_task(task) for task in Task},
             "next_view": lambda: self.panels.views.step(+1),
             "previous_view": lambda: self.panels.views.step(-1),
+            "earlier": lambda: self.panels.time.step(-1),
+            "later": lambda: self.panels.time.step(+1),
+            "play": lambda: self.panels.time.toggle_play(),
             "reset_view": lambda: self.panels.slices.reset_view(),
             "zoom_in": lambda: self.panels.slices.zoom(+1),
             "zoom_out": lambda: self.panels.slices.zoom(-1),
@@ -204,9 +207,9 @@ class MainWindow(QMainWindow):
         connected, scanning = flow.instrument is not None, self.service.scanning
         enabled = {
             "connect": not connected and not flow.connecting and flow.profile is not None,
-            "disconnect": connected and not scanning,
+            "disconnect": connected and not scanning and not flow.measuring,
             "live": connected and not scanning,
-            "start_scan": connected and not scanning and flow.plan is not None,
+            "start_scan": connected and not scanning and not flow.measuring and flow.plan is not None,
             "pause_scan": scanning,
             "cancel_scan": scanning,
             "finish_fit": bridge.fitting and bridge.has_field and not bridge.is_lost,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from acquisition.profile import shipped_profiles
 from gui.acquire_panel import AcquirePanel
@@ -20,6 +20,7 @@ from gui.residual_map import ErrorSection
 from gui.slices_panel import SlicesPanel
 from gui.spectrum_panel import SpectrumPanel
 from gui.tasks import Arrangement, Task
+from gui.time_bar import TimeBar
 from gui.view_tabs import ViewTabs
 from gui.volume_panel import VolumePanel
 
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panels:
-    """The parts of the window that the workflow writes to; `views` holds all that show the field."""
+    """The parts of the window that the workflow writes to.
+
+    `views` holds all that show the field, `stage` holds them and the time bar.
+    """
 
     instrument: InstrumentPanel
     acquire: AcquirePanel
@@ -44,6 +48,8 @@ class Panels:
     spectrum: SpectrumPanel
     views: ViewTabs
     recent: RecentPanel
+    stage: QWidget
+    time: TimeBar
     message: MessageBar
     device: QLabel
 
@@ -67,6 +73,14 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
     for chosen, show in ((errors.map.picked, lights.show_led), (errors.map.pointed, lights.show_direction)):
         chosen.connect(lambda *_: views.setCurrentWidget(lights))
         chosen.connect(show)
+    time = TimeBar()
+    stage = QWidget()
+    stage.setObjectName("view_stage")
+    layout = QVBoxLayout(stage)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    layout.addWidget(views, 1)
+    layout.addWidget(time)
     return Panels(
         instrument=InstrumentPanel(shipped_profiles(), act["connect"], act["disconnect"]),
         acquire=AcquirePanel(act["start_scan"], act["pause_scan"], act["cancel_scan"]),
@@ -79,6 +93,8 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
         spectrum=SpectrumPanel(),
         views=views,
         recent=RecentPanel(act["open_capture"], act["open_field"]),
+        stage=stage,
+        time=time,
         message=MessageBar(),
         device=QLabel("starting the reconstruction…"),
     )
@@ -86,10 +102,10 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
 
 def arrangements(panels: Panels) -> dict[Task, Arrangement]:
     """What each task shows: column, stage, side."""
-    live, fit, views = panels.live, panels.fit, panels.views
+    live, fit, views, stage = panels.live, panels.fit, panels.views, panels.stage
     return {
         Task.INSTRUMENT: Arrangement((panels.instrument, panels.recent), live.camera, (live.lighting, live.leds)),
-        Task.ACQUIRE: Arrangement((panels.acquire, views.controls), views, (live.camera, panels.spectrum, live.leds)),
-        Task.RECONSTRUCT: Arrangement((fit, views.controls), views, (fit.curves, panels.errors)),
-        Task.VIEW: Arrangement((views.controls,), views),
+        Task.ACQUIRE: Arrangement((panels.acquire, views.controls), stage, (live.camera, panels.spectrum, live.leds)),
+        Task.RECONSTRUCT: Arrangement((fit, views.controls), stage, (fit.curves, panels.errors)),
+        Task.VIEW: Arrangement((views.controls,), stage),
     }

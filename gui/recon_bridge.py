@@ -28,6 +28,8 @@ from recon.messages import (
     Heartbeat,
     Lights,
     LogLine,
+    LookAt,
+    Looking,
     Notice,
     Phase,
     Picture,
@@ -99,6 +101,7 @@ class ReconBridge(QObject):
     copied = Signal(object)
     notice = Signal(object)
     failed = Signal(object)
+    looking = Signal(object)
     picture = Signal(object, object)
     lost = Signal(str, str)
     recovered = Signal()
@@ -126,6 +129,7 @@ class ReconBridge(QObject):
         self._begun: tuple[Path | None, FitSettings] | None = None
         self._memory_mb = 0.0
         self._view_budget: float | None = None
+        self.looks_elsewhere = False
         self._arrived.connect(self._handle)
         self._watch = QTimer(self)
         self._watch.setInterval(500)
@@ -258,6 +262,9 @@ class ReconBridge(QObject):
             self._copies.discard(event.field_path)
             self.unsaved = self.unsaved and is_copy
             (self.copied if is_copy else self.saved).emit(event)
+        elif isinstance(event, Looking):
+            self.looks_elsewhere = bool(event.field_path)
+            self.looking.emit(event)
         elif isinstance(event, Notice):
             self.notice.emit(event)
         elif isinstance(event, Failed):
@@ -312,7 +319,7 @@ class ReconBridge(QObject):
             self.start()
         if self.run is not None and self.fitting:
             self.cancel()
-        self.run, self.has_field, self.unsaved = None, False, False
+        self.run, self.has_field, self.unsaved, self.looks_elsewhere = None, False, False, False
         run = self._call(begin)
         self._fitted = settings is not None
         self._begun = field_path, settings or FitSettings()
@@ -350,6 +357,12 @@ class ReconBridge(QObject):
             run = self.run
             self._call(lambda process: process.save(run, str(path)))
 
+    def look_at(self, path: Path | None, next_path: Path | None = None) -> None:
+        """Have the pictures made from a saved field, None: from the run's own; the next one is read ahead."""
+        if self.run is not None:
+            command = LookAt(self.run, str(path or ""), str(next_path or ""))
+            self._call(lambda process: process.send(command))
+
     def save_copy(self, path: Path) -> None:
         """Write the field for a use of the window's own: answered by `copied` in place of `saved`."""
         self._copies.add(str(path))
@@ -362,7 +375,7 @@ class ReconBridge(QObject):
 
     def request_picture(self, asked: PictureRequest | CloseView) -> None:
         """Ask for a picture of the current field, or for no more; the number of the run is filled in here."""
-        if self.run is not None and self.has_field:
+        if self.run is not None and (self.has_field or self.looks_elsewhere):
             of_run = replace(asked, run=self.run)
             self._call(lambda process: process.send(of_run))
 

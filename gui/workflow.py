@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from PySide6.QtCore import QObject, Signal
 from acquisition.capture import part_path
 from acquisition.errors import OperatorError
 from acquisition.estimate import estimate
-from acquisition.experiment import Experiment
 from acquisition.pacing import check_pace, possible_paces
 from acquisition.plan import ExposurePlan, plan_for
 from acquisition.plan_reference import reference_for
@@ -23,15 +23,20 @@ from acquisition.profile import Profile, ProfileError, load_profile
 from acquisition.profile_plan import changed_plan
 from acquisition.scan import FinishReason, ScanState, ScanStatus
 from gui.scan_time import ScanTime
+from gui.time_series import TimeSeries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from acquisition.capture import Frame, MatchedReference
+    from acquisition.capture import CaptureHeader, Frame, MatchedReference
+    from acquisition.experiment import Experiment
+    from acquisition.exposure import ExposureResult
     from acquisition.instrument import Instrument
+    from gui.field_names import Visit
     from gui.instrument_service import InstrumentService
     from gui.panels import Panels
     from gui.recon_bridge import ReconBridge
@@ -59,7 +64,9 @@ class Workflow(QObject):
         self.profile_name = ""
         self.instrument: Instrument | None = None
         self.connecting = False
+        self.measuring = False
         self.plan: ExposurePlan | None = None
+        self.experiment: Experiment | None = None
         self.capture_path: Path | None = None
         self._live_run: int | None = None
         self._scan_run: int | None = None
@@ -67,6 +74,12 @@ class Workflow(QObject):
         self._reference: MatchedReference | None = None
         self._live_wanted = True
         self._scan_time: ScanTime | None = None
+        self.series = TimeSeries(bridge, panels.time, panels.fit.settings, self)
+        self.series.run_began.connect(self._visit_began)
+        for view in panels.looking:
+            self.series.shown.connect(view.refresh)
+        # Whoever compares time points wants one scale for them all.
+        panels.time.chosen.connect(lambda _: panels.slices.contrast.auto.setChecked(False))
         panels.acquire.plan_edited.connect(self.make_plan)
         panels.live.exposure_chosen.connect(service.set_exposure)
         panels.live.light_chosen.connect(self._light)
@@ -81,6 +94,10 @@ class Workflow(QObject):
         service.picture_ready.connect(self._show_picture)
         service.frame_stored.connect(self._frame_stored)
         service.scan_changed.connect(self._scan_changed)
+        service.exposed.connect(self._exposed)
+        service.place_read.connect(panels.acquire.experiment.add_place)
+        panels.acquire.experiment.place_wanted.connect(service.read_place)
+        panels.acquire.experiment.go_wanted.connect(service.go_to)
         service.problem.connect(panels.message.tell)
         service.board_lost.connect(self._board_lost)
         panels.fit.view_budget_chosen.connect(bridge.set_view_budget)
@@ -118,7 +135,10 @@ class Workflow(QObject):
             f"{objective.magnification:g}×, NA {objective.na:g}, {1000 * profile.illumination.wavelength_um:.0f} nm,"
             f" pixel {profile.pixel_um:.3g} µm",
         )
-        self.panels.acquire.set_profile(profile)
+        try:
+            self.panels.acquire.set_profile(profile)
+        except OperatorError as error:  # of its positions: all else is there
+            self.panels.message.tell(error.message, error.remedy)
         self.changed.emit()
 
     def connect_instrument(self) -> None:
@@ -152,6 +172,7 @@ class Workflow(QObject):
         )
         self.panels.acquire.set_paces(possible_paces(instrument))
         self.panels.acquire.set_connected(True)
+        self.panels.acquire.experiment.set_stage(bool(instrument.stages))
         self.make_plan()
         if self._live_wanted:
             self._start_live()
@@ -219,27 +240,56 @@ class Workflow(QObject):
         try:
             plan = plan_for(profile, led_na_l2, changed_plan(profile, acquire.chosen()))
             check_pace(self.instrument, plan)
+            experiment = acquire.experiment.of_plan(plan)
         except OperatorError as error:
-            self.plan = None
+            self.plan = self.experiment = None
             acquire.show_fault(error.message, error.remedy)
         else:
-            self.plan = plan
+            self.plan, self.experiment = plan, experiment
             shape, readout_ms = self.instrument.camera.image_shape, self._scan_time.readout_ms
-            figures = estimate(Experiment(plan), profile, led_na_l2, shape, readout_ms, link_ms=0.0)
+            figures = estimate(experiment, profile, led_na_l2, shape, readout_ms, link_ms=0.0)
             acquire.show_plan(plan, self._scan_time.estimate_s(plan), figures)
             self.panels.live.pupil.set_planned(plan.patterns_pl.max(axis=0) > 0)
         self.changed.emit()
 
     def start_scan(self) -> None:
-        """Expose the plan into a new capture, and reconstruct it while it grows."""
-        if self.instrument is None or self.plan is None or self.service.scanning:
+        """Expose the plan into a new capture, and reconstruct it while it grows; exposures are measured before."""
+        if self.instrument is None or self.plan is None or self.service.scanning or self.measuring:
+            return
+        way = self.panels.acquire.expose.currentData()
+        if not way:
+            self._scan()
+            return
+        self.measuring = True
+        self.panels.acquire.set_scanning(True)
+        self.panels.acquire.say("measuring the exposure…", "busy")
+        self.service.measure_exposure(self.plan, way)
+        self.changed.emit()
+
+    def _exposed(self, result: ExposureResult | None) -> None:
+        """Scan with the exposures that were measured."""
+        self.measuring = False
+        self.panels.acquire.set_scanning(False)
+        if result is None or self.experiment is None:
+            self.panels.acquire.say("exposure not found", "bad")
+            self.changed.emit()
+            return
+        if result.notices:
+            self.panels.message.tell(" ".join(result.notices), error=False)
+        self.plan, self.experiment = result.plan, replace(self.experiment, plan=result.plan)
+        self._scan()
+
+    def _scan(self) -> None:
+        plan, experiment = self.plan, self.experiment
+        if self.instrument is None or plan is None or experiment is None:
             return
         sample = self.panels.acquire.sample.text().strip()
         path = self.folder / capture_name(sample, datetime.now())
-        header = self.instrument.capture_header(self.plan, title=sample or path.stem, sample=sample, operator="")
+        header = self.instrument.capture_header(plan, title=sample or path.stem, sample=sample, operator="")
+        header = replace(header, positions_um=experiment.positions_um)
         self._saturation_told = False
         try:
-            reference = reference_for(self.instrument.profile.plan, self.plan, header)
+            reference = reference_for(self.instrument.profile.plan, plan, header)
         except OperatorError as error:
             self.panels.message.tell(error.message, error.remedy)
             return
@@ -248,6 +298,27 @@ class Workflow(QObject):
         self._clear_views("The first slices appear after some of the frames, and improve with each batch.")
         self.panels.fit.begin("waiting for the first frames")
         self._reference = reference
+        hand_over = self._one_run if experiment.scan_count == 1 else self._run_of_each_visit
+        try:
+            self.service.start_scan(experiment, header, path, hand_over(header, path, reference), reference)
+        except OSError as error:
+            self.bridge.cancel()
+            self.panels.message.tell(f"{path} cannot be written: {error}", "Choose another folder for the captures.")
+            return
+        self.capture_path = path
+        self.panels.acquire.set_scanning(True)
+        self.panels.acquire.show_progress(0, plan.frame_count, None)
+        self.panels.live.pupil.mark_seen(None)
+        self.panels.live.pupil.set_lit(None)
+        self.panels.live.expect(frames=True)
+        log.info("acquisition started: %s", path)
+        self.changed.emit()
+
+    def _one_run(
+        self, header: CaptureHeader, path: Path, reference: MatchedReference | None
+    ) -> Callable[[Frame], None]:
+        """Begin the run of a single scan; returns what takes its frames, on the scan's thread."""
+        self.series.clear()
         run = self.bridge.start_live(header, self.panels.fit.settings(), path.name, reference)
         self._live_run = self._scan_run = run
 
@@ -255,19 +326,23 @@ class Workflow(QObject):
             if (run := self._live_run) is not None:  # another one, once a lost process was replaced
                 self.bridge.add_frame(run, frame.pattern, frame.image_yx, frame.exposure_ms)
 
-        try:
-            self.service.start_scan(self.plan, header, path, hand_over, reference)
-        except OSError as error:
-            self.bridge.cancel()
-            self.panels.message.tell(f"{path} cannot be written: {error}", "Choose another folder for the captures.")
-            return
-        self.capture_path = path
-        self.panels.acquire.set_scanning(True)
-        self.panels.acquire.show_progress(0, self.plan.frame_count, None)
-        self.panels.live.pupil.mark_seen(None)
-        self.panels.live.pupil.set_lit(None)
-        self.panels.live.expect(frames=True)
-        log.info("acquisition started: %s", path)
+        return hand_over
+
+    def _run_of_each_visit(
+        self, header: CaptureHeader, path: Path, reference: MatchedReference | None
+    ) -> Callable[[Frame], None]:
+        """The same for an experiment of several scans, each of which gets a run of its own."""
+        assert self.experiment is not None
+        visits = [(visit.time_point, visit.position) for visit in self.experiment.visits()]
+        self._live_run = None
+        self.bridge.cancel()
+        runs = self.series.begin_scan(path, visits)
+        runs.begin_live(header, path.name, reference)
+        return runs.take
+
+    def _visit_began(self, visit: Visit) -> None:
+        self.panels.fit.begin(f"time point {visit[0]}, position {visit[1]}")
+        self.panels.fit.say("starting…", "busy")
         self.changed.emit()
 
     def pause_or_resume_scan(self) -> None:
@@ -293,8 +368,10 @@ class Workflow(QObject):
         if status.notice and (not self._saturation_told or status.state is ScanState.FINISHED):
             self._saturation_told = True  # now, while something can be done about it; how many in the end
             self.panels.message.tell(status.notice)
+        self._tell_visit_complete(status)
         if status.state is not ScanState.FINISHED:
             self.panels.acquire.show_progress(status.frames_done, status.frames_total, status.eta_s)
+            self.panels.acquire.experiment.show_status(status)
             if status.state is ScanState.PAUSED:
                 self.panels.acquire.say(f"paused, {status.frames_done} of {status.frames_total}", "warn")
                 self.panels.live.pupil.set_lit(None)
@@ -305,7 +382,8 @@ class Workflow(QObject):
         complete = status.reason is FinishReason.COMPLETE
         failed = status.reason is FinishReason.FAILED
         if complete:
-            if self._scan_time is not None and self.plan is not None:
+            # Of several scans the waits between them are in it.
+            if self._scan_time is not None and self.plan is not None and status.visits == 1:
                 self._scan_time.learn(self.plan, status.elapsed_s)
                 self.make_plan()
             acquire.say(f"{status.frames_done} frames stored", "warn" if status.message else "good")
@@ -318,7 +396,10 @@ class Workflow(QObject):
                 status.message or "The acquisition failed.", f"{status.frames_done} frames are kept in {path}."
             )
         log.info("acquisition ended: %s", acquire.state.text())
-        if self._live_run is not None and self._live_run == self.bridge.run:
+        runs = self.series.runs
+        if runs is not None and self._live_run is None:
+            runs.scan_ended(status.path, keep=not failed)
+        elif self._live_run is not None and self._live_run == self.bridge.run:
             if failed:
                 self.discard_fit("Discarded: the acquisition failed, and its frames may not belong to their LEDs.")
             elif not complete and not self.bridge.has_field:
@@ -333,11 +414,20 @@ class Workflow(QObject):
         self.panels.live.expect(frames=self._live_wanted)
         self.changed.emit()
 
+    def _tell_visit_complete(self, status: ScanStatus) -> None:
+        """Let the run of a visit know when all of its frames have come."""
+        runs, plan = self.series.runs, self.plan
+        if runs is not None and plan is not None and status.visit:
+            per_visit = plan.frame_count - plan.dark_count
+            if status.frames_done >= plan.dark_count + status.visit * per_visit:
+                runs.visit_complete((status.time_point, status.position))
+
     # --- reconstruction -----------------------------------------------------------------------------------------------
 
     def reconstruct(self, path: Path) -> None:
-        """Reconstruct a stored capture."""
+        """Reconstruct a stored capture: each of its time points and positions, if there are several."""
         self.capture_path = path
+        self.series.look_for_visits(path)
         self._show_new_run(f"reading {path.name}")
         self.bridge.start_stored(path, self.panels.fit.settings())
         self.changed.emit()
@@ -348,7 +438,8 @@ class Workflow(QObject):
             self.reconstruct(self.capture_path)
 
     def open_field(self, path: Path) -> None:
-        """Show a saved field."""
+        """Show a saved field, and with it those of the same time-lapse."""
+        self.series.look_for_siblings(path)
         self._show_new_run(f"opening {path.name}")
         self.bridge.open_field(path)
         self.changed.emit()
@@ -370,7 +461,14 @@ class Workflow(QObject):
         self.bridge.finish_now()
 
     def discard_fit(self, why: str = "Discarded. The capture is kept: F8 reconstructs it again.") -> None:
-        """Stop fitting and discard the field."""
+        """Stop fitting and discard the field; of a stored time-lapse those that were to follow as well."""
+        runs = self.series.runs
+        if runs is not None and self.service.scanning:
+            runs.discard_current()
+            self.panels.fit.say("discarded")
+            return
+        if runs is not None:
+            runs.stop()
         self.bridge.cancel()
         self._clear_views()
         self.panels.fit.begin(why)
@@ -387,6 +485,10 @@ class Workflow(QObject):
         self._clear_views("The volume comes back as soon as the new process has started.")
         self.panels.fit.begin("")
         self.panels.fit.say("starting…", "busy")
+        if self.series.at_work and self.series.runs is not None:
+            self.bridge.start()
+            self.series.runs.process_replaced()
+            return
         capture = part_path(self.capture_path) if live and self.capture_path is not None else self.capture_path
         run = self.bridge.restart(capture, live, self._reference)
         if live:
@@ -409,7 +511,10 @@ class Workflow(QObject):
 
     def _field_ready(self, ready: FieldReady) -> None:
         for view in self.panels.looking:
-            view.show_field(ready)
+            if self.series.fields:  # one of a time-lapse: view and contrast stay what they are
+                view.refresh()
+            else:
+                view.show_field(ready)
         self.changed.emit()
 
     def _lights(self, lights: Lights) -> None:
@@ -426,7 +531,10 @@ class Workflow(QObject):
         self.changed.emit()
 
     def _saved(self, saved: Saved) -> None:
-        self.panels.fit.show_saved(saved)
+        if self.series.at_work:
+            log.info("saved %s", saved.field_path)
+        else:
+            self.panels.fit.show_saved(saved)
 
     def _notice(self, notice: Notice) -> None:
         log.info("%s", notice.text)

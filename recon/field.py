@@ -157,11 +157,29 @@ class NeuralField(nn.Module):
         index_zyx
             dn + i kappa, (Z, H, W) complex64, on cell centres.
         """
-        parts = torch.stack([index_zyx.real, index_zyx.imag / KAPPA_UNIT]) / self.config.scale
-        raw = _resize(self._unbend(parts), self.config.levels_zyx[-1])
-        coarser, finest = self.grids[-2], self.grids[-1]
-        coarser[:2] = _resize(raw, self.config.levels_zyx[-2]).to(coarser)
-        finest[:2] = raw.to(finest) - _resize_by_splines(coarser[:2], self.config.levels_zyx[-1])
+        coarse, fine = self._in_two_grids(self._raw(index_zyx))
+        self.grids[-2][:2], self.grids[-1][:2] = coarse, fine
+
+    @torch.no_grad()
+    def change_by(self, index_zyx: Tensor, change_zyx: Tensor) -> None:
+        """Add a change to a field that is `index_zyx` on the cell centres of its box, both (Z, H, W) complex64.
+
+        Where it would fall below zero it does not. The network reads the features that change, so that what it adds
+        changes a little as well.
+        """
+        coarse, fine = self._in_two_grids(self._raw(index_zyx + change_zyx) - self._raw(index_zyx))
+        self.grids[-2][:2] += coarse
+        self.grids[-1][:2] += fine
+
+    def _raw(self, index_zyx: Tensor) -> Tensor:
+        """Raw output (2, Z, H, W) that gives a volume dn + i kappa."""
+        return self._unbend(torch.stack([index_zyx.real, index_zyx.imag / KAPPA_UNIT]) / self.config.scale)
+
+    def _in_two_grids(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Spread raw output over the first channels of the two finest grids; what the coarser lacks, the finest has."""
+        raw = _resize(raw, self.config.levels_zyx[-1])
+        coarse = _resize(raw, self.config.levels_zyx[-2]).to(self.grids[-2])
+        return coarse, raw.to(self.grids[-1]) - _resize_by_splines(coarse, self.config.levels_zyx[-1])
 
     def _bend(self, raw: Tensor) -> Tensor:
         """Raw output (2, ...) -> (dn, kappa) in units of the scale."""

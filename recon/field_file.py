@@ -204,10 +204,12 @@ def _fill_history(file: h5py.Group, history: History) -> None:
         capture_sha256=history.capture_sha256,
         versions=json.dumps(history.versions),
         capture_folder=history.capture_folder,
+        started_from=history.started_from,
+        time_point=history.time_point,
+        position=history.position,
     )
-    for name in ("time_point", "position"):
-        if getattr(history, name) is not None:
-            fit.attrs[name] = getattr(history, name)
+    if history.stage_um is not None:
+        fit.attrs["stage_um"] = np.array(history.stage_um)
     fit.create_dataset("held_out", data=np.array(history.held_out, np.int64))
     if history.held_out_error is not None:
         fit.attrs["held_out_error"] = history.held_out_error
@@ -321,9 +323,12 @@ def _read_history(file: h5py.Group) -> History:
         pattern_gain_p=file["illumination/pattern_gain"][()],
         led_gain_l=file["illumination/led_gain"][()],
         versions=json.loads(fit["versions"]),
+        # From here on: what the files of earlier versions lack.
         capture_folder=str(fit.get("capture_folder", "")),
-        time_point=int(fit["time_point"]) if "time_point" in fit else None,
-        position=int(fit["position"]) if "position" in fit else None,
+        time_point=int(fit.get("time_point", 0)),
+        position=int(fit.get("position", 0)),
+        stage_um=tuple(fit["stage_um"].tolist()) if "stage_um" in fit else None,
+        started_from=str(fit.get("started_from", "")),
     )
 
 

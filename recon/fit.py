@@ -13,10 +13,11 @@ that, it takes up what the model gets wrong about dn.
 
     closed form -> coarse linear stage -> linear stage, or wave stage where scattering is strong
 
-The start is the closed-form Tikhonov volume. Linear stages are quick and come first (`recon.stage`). Whether a wave
-stage follows is the operator's choice, or found by `auto`: the field so far is put through both models, and where they
-disagree by much of the contrast that they predict, linear is not enough. Patterns held out are never part of the fit:
-their error is the figure of merit, ends each stage when it no longer falls, and chooses smoothing and parameters kept.
+The start is the closed-form Tikhonov volume, or the field of the same place a little earlier (`Fit.take_up`). Linear
+stages are quick and come first (`recon.stage`). Whether a wave stage follows is the operator's choice, or found by
+`auto`: the field so far is put through both models, and where they disagree by much of the contrast that they predict,
+linear is not enough. Patterns held out are never part of the fit: their error is the figure of merit, ends each stage
+when it no longer falls, and chooses smoothing and parameters kept.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import torch
 
 from recon.assessment import assess
 from recon.directions import following, refined
+from recon.earlier import start_from
 from recon.field import NeuralField, design_field, no_pulse
 from recon.grid import linear_grid
 from recon.judge import Judge, Kept
@@ -44,8 +46,10 @@ if TYPE_CHECKING:
 
     from acquisition.capture import Optics
     from recon.assessment import Assessment
+    from recon.earlier import Start
     from recon.grid import VolumeGrid
     from recon.measurement import Images
+    from recon.result import Field
     from recon.stage import Stage, WaveLoss
 
 LEARNING_RATE = 0.02
@@ -179,10 +183,11 @@ class Fit:
         """Relative error of each pattern's image as it was last predicted on the way."""
         self.field: NeuralField | None = None
         self._random = np.random.default_rng(seed)
-        self._seed, self._pulse, self._notify = seed, pulse, notify
+        self._seed, self._pulse, self.notify = seed, pulse, notify
         self._brightness_pl = torch.as_tensor(setup.patterns_pl, dtype=torch.float32, device=device)
         self._board_na_l2 = torch.as_tensor(setup.led_na_l2, dtype=torch.float64, device=device)
         self.led_na_l2 = self._board_na_l2.clone()
+        self._taken_up = self._starts_by_waves = False
         self._turned = torch.zeros(len(self.led_na_l2), dtype=torch.bool, device=device)
         grid = linear_grid(setup.grid, setup.optics)
         frame = setup.optics, self.led_na_l2, self._brightness_pl
@@ -199,6 +204,18 @@ class Fit:
         setup = self.setup
         frame = setup.optics, self.led_na_l2, self._brightness_pl
         return WaveStage(setup.grid, setup.pad, *frame, model, None, self.device, self._pulse)
+
+    @torch.no_grad()
+    def volume(self) -> Tensor:
+        """Sample the field so far as `first_volume` does, (Z, H, W) complex64."""
+        assert self.field is not None
+        linear = self._linear
+        return torch.complex(*(linear.crop(part) for part in linear.volume(self.field)))
+
+    def _wave_for(self, model: str) -> WaveStage:
+        """The stage of a wave model, made where there is none yet."""
+        stage = self._stages.get("wave")
+        return stage if isinstance(stage, WaveStage) and stage.model.name == model else self._wave_stage(model)
 
     @property
     def stage_model(self) -> str:
@@ -254,13 +271,35 @@ class Fit:
         self._enter_stage()
         return inside_zyx
 
+    def take_up(self, last: Field) -> Start | None:
+        """Begin from the field of an earlier time instead, where it predicts these images better than the first volume.
+
+        To be called after `first_volume`; `last` fills the same box (`recon.earlier`).
+        """
+        assert self.field is not None
+        model = last.history.forward_model
+        stage = self._linear if model == "born" else self._wave_for(model)
+        stage.mean_is_one = self._mean_is_one
+        start = start_from(last, self.field, self._linear, stage, *self._judged())
+        if start is None or not start.is_better:
+            return start
+        self.field, self._taken_up, self._starts_by_waves = start.field, True, model != "born"
+        if self._decided:
+            self._to_do = self._to_do[-1:]
+            self._enter_stage()
+        else:  # which model it takes is asked anew: the sample may scatter more by now
+            self._to_do = ["linear"]
+            self._finish_stage()
+            self._enter_stage()
+        return start
+
     def _enter_stage(self, doublings: int = 0) -> None:
         """Begin the first of the stages to do."""
         assert self.field is not None
         name = self._to_do[0]
         self._stage_steps = 0
         self._next_refresh = 0
-        self._judge = Judge(len(self._test_rows) > 0, doublings)
+        self._judge = Judge(len(self._test_rows) > 0, doublings, self._taken_up)
         if name == "wave":
             self._stages[name].set_images(*self._wave_images, self._mean_is_one)
         if name == "wave" or self._steps == 0:
@@ -365,7 +404,7 @@ class Fit:
         done = self._to_do.pop(0)
         if not self._to_do:
             self._decided = True
-            wave = self._wave_stage(self.setup.wave_model)
+            wave = self._wave_for(self.setup.wave_model)
             if self._linear_falls_short(wave):
                 self._stages["wave"] = wave
                 self._to_do = ["wave"]
@@ -389,7 +428,7 @@ class Fit:
         error = contrast_error(by_linear.cpu().numpy(), measured.cpu().numpy())
         predicted = float((by_linear - 1.0).norm() / (measured - 1.0).norm())
         falls_short = disagreement > NONLINEAR_SHARE * predicted and disagreement > NOTICED_SHARE * error
-        self._notify(
+        self.notify(
             f"Scattering is {'strong' if falls_short else 'weak'}: the linear model leaves {error:.0%} of the contrast"
             f" unexplained, and the {wave.model.name} model differs from it by {disagreement:.0%} of the contrast: "
             + (f"going on with {wave.model.name}." if falls_short else "the linear model suffices.")
@@ -409,9 +448,16 @@ class Fit:
     def _note_errors(self, rows: Tensor, predicted: Tensor, measured: Tensor) -> None:
         self.error_p[rows.cpu().numpy()] = contrast_errors(predicted.cpu().numpy(), measured.cpu().numpy())
 
+    def _judged(self) -> tuple[Tensor, Tensor]:
+        """Rows and images of the patterns that a field is judged by: those held out, else a few of the others."""
+        if len(self._test_rows) > 0:
+            return self._test_rows, self._test_pyx
+        return self._linear.rows[:COMPARED_PATTERNS], self._linear.images_pyx[:COMPARED_PATTERNS]
+
     def _final_stage(self) -> Stage:
         """The stage whose predictions count: of waves from its first step on, else the linear one of all pixels."""
-        by_waves = self._to_do[0] == "wave" and self._stage_steps > 0
+        begun = self._stage_steps > 0 or self._starts_by_waves
+        by_waves = self._to_do[0] == "wave" and begun
         stage = self._stages["wave"] if by_waves else self._linear
         stage.mean_is_one = self._mean_is_one
         return stage
@@ -477,9 +523,7 @@ class Fit:
         """Tell how far the field is to be trusted; see `recon.assessment`."""
         assert self.field is not None
         linear = self._linear
-        rows, measured = self._test_rows, self._test_pyx
-        if len(rows) == 0:
-            rows, measured = linear.rows[:COMPARED_PATTERNS], linear.images_pyx[:COMPARED_PATTERNS]
+        rows, measured = self._judged()
         predicted = self._final_stage().predict(self.field, rows)
         gain_p = torch.as_tensor(self.gain_p, dtype=torch.float32, device=self.device)[linear.rows].nan_to_num(1.0)
         grid = replace(linear.grid, shape_zyx=(linear.grid.shape_zyx[0], *self.setup.image_shape))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 2
 """Evaluations without improvement before the fit is made smoother, or its steps smaller."""
+FIRST_PATIENCE_TAKEN_UP = 4
+"""The same at first where the fit goes on from another one: its first steps throw it back before they improve it."""
 RATE_DROP = 0.4
 MIN_IMPROVEMENT = 0.003
 """Relative fall of the held-out error that counts as improvement."""
@@ -68,6 +70,8 @@ class Judge:
         Whether the smoothing is to be chosen: only patterns that were held out can do that.
     doublings
         Of the smoothing, to begin with.
+    taken_up
+        Whether the fit goes on from where another one has ended.
 
     Attributes
     ----------
@@ -79,7 +83,7 @@ class Judge:
         Whether the fit should go on from `kept`; true for one evaluation.
     """
 
-    def __init__(self, smooths: bool, doublings: int = 0) -> None:
+    def __init__(self, smooths: bool, doublings: int = 0, taken_up: bool = False) -> None:
         self.doublings = doublings
         self.kept: Kept | None = None
         self.goes_back = False
@@ -87,6 +91,7 @@ class Judge:
         self._least = math.inf
         self._reference = math.inf
         self._since_best = 0
+        self._patience = FIRST_PATIENCE_TAKEN_UP if taken_up else PATIENCE
         self._rate_factor = 1.0
 
     def rate_factor(self, time_used: float) -> float:
@@ -115,8 +120,8 @@ class Judge:
             self._since_best += 1
         self.goes_back = False
         out_of_time = self._rising and time_used > ANNEAL_FROM
-        if self._since_best >= PATIENCE or out_of_time:
-            self._since_best = 0
+        if self._since_best >= self._patience or out_of_time:
+            self._since_best, self._patience = 0, PATIENCE
             if self._rising:
                 self._rise_or_settle(out_of_time)
             else:

@@ -9,11 +9,12 @@ This module imports neither torch nor Qt, so both sides can. Every message that 
                             FinishNow Cancel SaveField                                    steer it
                             RequestSlice RequestVolume RequestLight RequestLine           look at it
                             RequestRegion RequestCoverage RequestFigures CloseView
-                            SetViewBudget
+                            LookAt SetViewBudget
                             Shutdown
     process ->  window      Ready Heartbeat LogLine                                       the process lives
                             Phase FitProgress FieldReady Finished Saved Failed Notice     the run goes on
                             Picture Lights                                                what a request asked for
+                            Looking                                                       whose pictures these are
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class FitSettings:
         Side of tiles at most, in pixels, into which larger images are cut; None: as memory asks for.
     time_point, position
         Whose frames of a stored capture the field is made from, numbers from 0 on; None: the first there is.
+    start_from
+        Field file of the same place at another time from which the fit begins where it is worth it; empty: none.
     """
 
     model: ModelName = "auto"
@@ -82,6 +85,7 @@ class FitSettings:
     tile_pixels: int | None = None
     time_point: int | None = None
     position: int | None = None
+    start_from: str = ""
 
 
 # --- window -> process ------------------------------------------------------------------------------------------------
@@ -318,6 +322,19 @@ class CloseView:
 
 
 @dataclass(frozen=True)
+class LookAt:
+    """Paint the views of this run from another field, while the run goes on; answered by `Looking` or `Failed`.
+
+    `field_path` is a file, or empty for the run's own field again. `next_path`, if any, is read when there is time:
+    the one that is likely to be asked for next.
+    """
+
+    run: int
+    field_path: str
+    next_path: str = ""
+
+
+@dataclass(frozen=True)
 class SetViewBudget:
     """Share of the fitting time that pictures may take, 0.05 to 0.9."""
 
@@ -447,6 +464,15 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Looking:
+    """Pictures come from this file from now on, empty: from the run's own field; with its held-out error."""
+
+    run: int
+    field_path: str
+    held_out_error: float | None = None
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something the operator should know, that stops nothing."""
 
@@ -499,6 +525,7 @@ Command = (
     | FinishNow
     | Cancel
     | SaveField
+    | LookAt
     | PictureRequest
     | CloseView
     | SetViewBudget
@@ -514,6 +541,7 @@ Event = (
     | Lights
     | Finished
     | Saved
+    | Looking
     | Notice
     | Failed
     | Picture

@@ -27,6 +27,7 @@ from recon import messages
 from recon.account import Account, check_time_limit
 from recon.checkpoint import Checkpoint
 from recon.device import choose_device, memory_mb
+from recon.earlier import light_of, same_box
 from recon.field import no_pulse
 from recon.field_file import program_versions
 from recon.fit import Fit
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from acquisition.capture import CaptureHeader, DarkFrame, Optics
     from recon.assessment import Assessment
     from recon.lights import MeasuredImages
+    from recon.measurement import Images
     from recon.messages import Event, FitSettings
 
 FIRST_VOLUME_PATTERNS = 8
@@ -102,6 +104,8 @@ class Reconstruction:
         Where the LEDs are; None: found from the images when all are there.
     resumed
         Where a process that was lost had come to with these frames; None: the run begins.
+    last
+        Field of the same place at an earlier time, from which the fit begins where that is worth it.
 
     Raises
     ------
@@ -122,6 +126,7 @@ class Reconstruction:
         available: NDArray[np.int32] | None = None,
         calibration: Calibration | None = None,
         resumed: Checkpoint | None = None,
+        last: Field | None = None,
     ) -> None:
         self.run = run
         self.settings = settings
@@ -143,6 +148,9 @@ class Reconstruction:
         self._measurement = Measurement(header, darks, background_pyx)
         self._light = nominal(header) if calibration is None else stored(header, calibration)
         self._calibrated = calibration is not None
+        self._last = last
+        self._started_from = ""
+        self._ending = ""
         self._fit: Fit | None = None
         self._pulse = pulse
         self._stage = ""
@@ -186,8 +194,10 @@ class Reconstruction:
         self._complete_s = time.monotonic() - (0.0 if self._resumed is None else self._resumed.fit_s)
 
     def finish(self, reason: str) -> None:
-        """Stop fitting and keep what there is."""
-        if self.state is State.FITTING:
+        """Stop fitting and keep what there is; where all frames are there, a volume that is made of all of them."""
+        if self._complete and not self._final:
+            self._ending = reason
+        elif self.state is State.FITTING:
             self._end(reason)
         elif self.state is State.COLLECTING:
             self._account.notify("There is no volume to keep yet: wait for the first one, or cancel.")
@@ -247,6 +257,12 @@ class Reconstruction:
                     "The capture has no frame with light in it.",
                     "Check exposure and LEDs, then capture again; `fieldscope info` shows the file.",
                 )
+            if self._last is not None:
+                fit = self._fit_from_last(images, self._last)
+                self._last = None
+                if fit is not None:
+                    self._take(fit, fit.volume().real.cpu().numpy())
+                    return
             if not self._calibrated:
                 self._emit(messages.Phase(self.run, "calibrating", "where the LEDs are, from the images' spectra"))
                 held_out = held_out_by_profile(self._header, images.pattern_p, self.settings.hold_out)
@@ -268,13 +284,43 @@ class Reconstruction:
             fitted = len(setup.bright_field) - len(setup.held_out)
             self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
             dn_zyx = fit.first_volume().real.cpu().numpy()
+        self._take(fit, dn_zyx)
+
+    def _fit_from_last(self, images: Images, last: Field) -> Fit | None:
+        """Begin from an earlier field, its light included; None where a fit of these images alone begins better."""
+        self._emit(messages.Phase(self.run, "first volume", "from the field before"))
+        told: list[str] = []
+        try:
+            setup = prepare(self._header, light_of(last), images, self.settings, told.append)
+        except OperatorError:  # of the light as it was; whoever starts anew says what is wrong with the images
+            return None
+        if not same_box(setup, last):
+            self._account.notify("The field before fills another box: the fit starts anew.")
+            return None
+        fit = Fit(setup, self.device, self.settings.seed, self._pulse, told.append)
+        fit.set_images(images)
+        fit.first_volume()
+        start = fit.take_up(last)
+        if start is None or not start.is_better:
+            self._account.notify(start.text if start else "The field before is built otherwise: the fit starts anew.")
+            return None
+        for text in (start.text, *told):
+            self._account.notify(text)
+        fit.notify = self._account.notify
+        self._started_from = Path(self.settings.start_from).name
+        return fit
+
+    def _take(self, fit: Fit, dn_zyx: NDArray[np.float32]) -> None:
+        """Go on with a fit that has begun; `dn_zyx` samples what it begins from, however coarsely."""
         self._fit, self._final = fit, self._complete
         self._changes += 1
         self.state = State.FITTING
         self._stage = ""
-        bounds_um = inner_bounds_um(setup.grid, setup.pad)
+        bounds_um = inner_bounds_um(fit.setup.grid, fit.setup.pad)
         self._emit(field_ready(self.run, bounds_um, self._header.optics, dn_zyx))
         self._tell_lights()
+        if self._final and self._ending:
+            self._end(self._ending)
 
     def _go_on(self, fit: Fit) -> NDArray[np.float32] | None:
         """Have a fit go on where a lost process had come to; a coarse dn (Z, Y, X), None where that cannot be."""
@@ -408,8 +454,10 @@ class Reconstruction:
             led_gain_l=self._fit.led_gain_l(),
             versions=program_versions(),
             capture_folder=str(Path(self.capture_path).absolute().parent) if self.capture_path else "",
-            time_point=self.settings.time_point,
-            position=self.settings.position,
+            time_point=self.settings.time_point or 0,
+            position=self.settings.position or 0,
+            stage_um=self._header.stage_um(self.settings.position or 0),
+            started_from=self._started_from,
         )
         return Field(self._fit.field, setup.grid, setup.optics, history, setup.pad, self._assessment)
 

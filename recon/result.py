@@ -55,6 +55,12 @@ class History:
         (L,); NaN where none was fitted.
     versions
         Programs and libraries.
+    time_point, position
+        Whose frames of the capture it was made from.
+    stage_um
+        Where the stage was sent for them, x y z; None where the experiment had no positions.
+    started_from
+        Name of the field file from which the fit began; empty: from the closed form.
     """
 
     forward_model: str
@@ -72,8 +78,10 @@ class History:
     led_gain_l: NDArray[np.float64]
     versions: dict[str, str] = field(default_factory=dict)
     capture_folder: str = ""
-    time_point: int | None = None
-    position: int | None = None
+    time_point: int = 0
+    position: int = 0
+    stage_um: tuple[float, float, float] | None = None
+    started_from: str = ""
 
 
 class Box(ABC):

@@ -184,9 +184,12 @@ class LinearStage(Stage):
         self.normal = BornNormal(self.grid, self.optics, self._led_na_l2, share_pl, self._pulse)
         self.equations = None
 
-    def first_equations(self) -> Equations:
-        """Equations of all images alike, before there is a field; beyond their edges they fade out."""
-        contrast_pyx = self.images_pyx - 1.0
+    def first_equations(self, contrast_pyx: Tensor | None = None) -> Equations:
+        """Equations of all images alike, before there is a field; beyond their edges they fade out.
+
+        `contrast_pyx` (P, H, W) is what the volume is to explain; None: all that the images show.
+        """
+        contrast_pyx = self.images_pyx - 1.0 if contrast_pyx is None else contrast_pyx
         if self.pad:
             reflected = nn.functional.pad(contrast_pyx, [self.pad] * 4, mode="reflect")
             contrast_pyx = reflected * fade(contrast_pyx.shape[1:], self.pad, self.device)

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acquisition.capture import PART_SUFFIX, read_header
+from acquisition.errors import OperatorError
 from recon import messages
 from recon.account import tell_missing
+from recon.device import choose_device
 from recon.field import no_pulse
+from recon.field_file import read_field
 from recon.reconstruct import Reconstruction
+from recon.result import Field
 from recon.survey import tile_side
 from recon.tiled import TiledReconstruction
 from recon.tiles import central_window
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
     from acquisition.capture import CaptureHeader, MatchedReference
     from recon.checkpoint import Checkpoint
     from recon.messages import Event, FitSettings
-    from recon.result import Field
     from recon.tiles import TiledField
 
 
@@ -51,11 +54,14 @@ def start_live(
     """
     side = tile_side(header, settings)
     if side is not None:
-        return TiledReconstruction(run, header, settings, emit, side, "", capture_name, pulse)
+        last = _read_last(run, settings, emit)
+        return TiledReconstruction(run, header, settings, emit, side, "", capture_name, pulse, last=last)
     background_pyx = None if reference is None else np.stack(list(reference.backgrounds()))
+    last = _read_last(run, settings, emit)
     return Reconstruction(
-        run, header, settings, emit, background_pyx=background_pyx, capture_name=capture_name, pulse=pulse
-    )
+        run, header, settings, emit, background_pyx=background_pyx, capture_name=capture_name, pulse=pulse,
+        last=last if isinstance(last, Field) else None,
+    )  # fmt: skip
 
 
 def start_stored(
@@ -78,9 +84,12 @@ def start_stored(
     settings = replace(settings, time_point=time_point, position=position)
     if told:
         emit(messages.Notice(run, told))
+    last = _read_last(run, settings, emit)
     side = tile_side(header, settings)
     if side is not None:
-        return TiledReconstruction(run, header, settings, emit, side, capture_path, pulse=pulse, resumed=resumed)
+        return TiledReconstruction(
+            run, header, settings, emit, side, capture_path, pulse=pulse, resumed=resumed, last=last
+        )
     capture = read_visit(capture_path, settings)
     tell_missing(run, capture, emit)
     run_of_file = Reconstruction(
@@ -95,6 +104,7 @@ def start_stored(
         capture.pattern_n,
         capture.calibration or (None if resumed is None else resumed.calibration),
         resumed,
+        last if isinstance(last, Field) else None,
     )
     frames = zip(capture.pattern_n.tolist(), capture.images_nyx, capture.exposure_ms_n.tolist(), strict=True)
     for pattern, image_yx, exposure_ms in frames:
@@ -131,6 +141,17 @@ def resume_live(
     for pattern, image_yx, exposure_ms in frames:
         begun.add_frame(pattern, image_yx, exposure_ms)
     return begun
+
+
+def _read_last(run: int, settings: FitSettings, emit: Callable[[Event], None]) -> Field | TiledField | None:
+    """Read the field from which a fit is to begin; one that cannot be read costs time, and no reconstruction."""
+    if not settings.start_from:
+        return None
+    try:
+        return read_field(settings.start_from, choose_device(settings.device))
+    except OperatorError as error:
+        emit(messages.Notice(run, f"The fit starts anew: {error.message}"))
+        return None
 
 
 def reconstruct(capture_path: str, settings: FitSettings, on_event: Callable[[Event], None]) -> Field | TiledField:

@@ -56,7 +56,7 @@ class TiledReconstruction:
 
     Parameters
     ----------
-    run, header, settings, emit, capture_name, pulse
+    run, header, settings, emit, capture_name, pulse, last
         As there.
     largest
         Side of tiles at most, in pixels.
@@ -83,6 +83,7 @@ class TiledReconstruction:
         capture_name: str = "",
         pulse: Callable[[], None] = no_pulse,
         resumed: Checkpoint | None = None,
+        last: Field | TiledField | None = None,
     ) -> None:
         self.run = run
         self.settings = settings
@@ -114,6 +115,8 @@ class TiledReconstruction:
                 f"While frames come, only the middle {rows} x {columns} pixels are reconstructed; the whole follows"
                 " in tiles."
             )
+        self._last = last if isinstance(last, TiledField) else None
+        self._ending = ""
         self._reasons: list[str] = []
         self._errors: list[NDArray[np.float64]] = []
         self._stored: StoredImages | None = None
@@ -173,7 +176,8 @@ class TiledReconstruction:
             self._tile = None
             self._end(reason)
         else:
-            self._account.notify("There is no volume of the whole to keep yet: wait for the first one, or cancel.")
+            self._ending = reason
+            self._account.notify("There is no volume of the whole to keep yet: the first one ends the fit.")
 
     def advance(self) -> bool:
         """Do a portion of the work; whether there was any.
@@ -252,6 +256,7 @@ class TiledReconstruction:
             pulse=self._pulse,
             available=part.pattern_n,
             calibration=Calibration(led_na_l2, no_gain_l, light.optics.objective_na, math.nan, light.origin),
+            last=self._last_of_tile(survey),
         )
         frames = zip(part.pattern_n.tolist(), part.images_nyx, part.exposure_ms_n.tolist(), strict=True)
         for pattern, image_yx, exposure_ms in frames:
@@ -259,10 +264,18 @@ class TiledReconstruction:
         tile.frames_done()
         self._tile = tile
 
+    def _last_of_tile(self, survey: Survey) -> Field | None:
+        """The tile under way as it was at the earlier time from which the fit begins."""
+        last = self._last
+        return last.tiles[self._number] if last is not None and last.tiling == survey.tiling else None
+
     def _advance_tile(self, tile: Reconstruction) -> bool:
         worked = tile.advance()
         if tile.has_field:
             self.state = State.FITTING
+            if self._ending:
+                self.finish(self._ending)
+                return worked
         if tile.state is State.FINISHED:
             self._keep_tile()
         return worked
@@ -425,8 +438,10 @@ class TiledReconstruction:
             led_gain_l=mean_of_known([history.led_gain_l for history in histories]),
             versions=program_versions(),
             capture_folder=str(Path(self.capture_path).absolute().parent),
-            time_point=self.settings.time_point,
-            position=self.settings.position,
+            time_point=self.settings.time_point or 0,
+            position=self.settings.position or 0,
+            stage_um=self._header.stage_um(self.settings.position or 0),
+            started_from=histories[0].started_from,
         )
 
 

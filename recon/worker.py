@@ -19,8 +19,9 @@ from acquisition.errors import OperatorError
 from recon import messages, shared
 from recon.checkpoint import CheckpointFile, read_checkpoint
 from recon.device import choose_device, memory_mb
-from recon.field_file import program_versions, read_field, write_field
+from recon.field_file import program_versions, write_field
 from recon.lights import ErrorSurvey, NothingMeasured, lights_of
+from recon.opened import OpenedFields
 from recon.pictures import paint
 from recon.reconstruct import TELL_LIGHTS_S, State, field_ready
 from recon.render import Previews
@@ -124,14 +125,19 @@ class Worker:
     run: int = -1
     reconstruction: Reconstruction | TiledReconstruction | None = None
     opened: Field | TiledField | None = None
+    looked_at: Field | TiledField | None = None
     views: dict[str, _View] = field(default_factory=dict)
     clock: _Clock = field(default_factory=_Clock)
     closing: bool = False
+    _files: OpenedFields = field(init=False)
     _heartbeat_s: float = 0.0
+    _looks: int = 0
+    _next_path: str = ""
     _waiting: list[messages.Command] = field(default_factory=list)
     _going_on: _GoingOn | None = None
     _previews: Previews = field(default_factory=Previews)
     _measured: MeasuredImages = field(default_factory=NothingMeasured)
+    _looked_measured: MeasuredImages = field(default_factory=NothingMeasured)
     _told: str = ""
     _survey: ErrorSurvey | None = None
     _wants_lights: bool = False
@@ -142,6 +148,7 @@ class Worker:
     def serve(self) -> None:
         """Work until told to shut down or until the other side is gone."""
         device = choose_device(self.device)
+        self._files = OpenedFields(device)
         self.emit(messages.Ready(str(device), program_versions()))
         busy = False
         while not self.closing:
@@ -257,6 +264,8 @@ class Worker:
                     self.views[command.view] = _View(command)
             case messages.CloseView(view=view):
                 self.views.pop(view, None)
+            case messages.LookAt():
+                self._look_at(command)
             case messages.AddFrame():
                 counts_yx = shared.take(command.image)
                 if self.reconstruction is not None:
@@ -278,15 +287,16 @@ class Worker:
     def _begin(self, run: int, forget: bool = True) -> None:
         self.run = run
         self.reconstruction = None
-        self.opened = None
+        self.opened = self.looked_at = None
         self._measured, self._told, self._survey, self._wants_lights = NothingMeasured(), "", None, False
         self._going_on = None
+        self._next_path = ""
         self.views.clear()
         if forget:
             self.checkpoint.forget()
 
     def _open(self, path: str) -> None:
-        opened = read_field(path, choose_device(self.device))
+        opened = self._files.get(path)
         self._show(opened)
         stored, self._told = beside(path, opened)
         self._measured = stored or NothingMeasured()
@@ -343,6 +353,29 @@ class Worker:
                 self.run, asked.capture_path, asked.settings, self.emit, self._pulse, going_on.checkpoint
             )
 
+    def _look_at(self, command: messages.LookAt) -> None:
+        try:
+            self.looked_at = self._files.get(command.field_path) if command.field_path else None
+        except OperatorError as error:  # what was looked at before stays
+            self.emit(messages.Failed(self.run, error.message, error.remedy, ends_run=False))
+            return
+        stored = None if self.looked_at is None else beside(command.field_path, self.looked_at)[0]
+        self._looked_measured = stored or NothingMeasured()
+        self._looks += 1
+        self._next_path = command.next_path
+        for view in self.views.values():
+            view.answered = False
+        held_out_error = None if self.looked_at is None else self.looked_at.history.held_out_error
+        self.emit(messages.Looking(self.run, command.field_path, held_out_error))
+
+    def _read_ahead(self) -> None:
+        """Read the field that is likely to be looked at next."""
+        path, self._next_path = self._next_path, ""
+        try:
+            self._files.get(path)
+        except OperatorError as error:  # whoever asks for it is told
+            log.info("%s", error)
+
     def _save(self, path: str) -> None:
         result = self._field()
         if result is None:
@@ -374,6 +407,8 @@ class Worker:
             self.clock.fitted(time.monotonic() - start - (self._painted_s - painted_before_s))
         if self.reconstruction is not None and (problem := self.checkpoint.follow(self.reconstruction)):
             self.emit(messages.Notice(self.run, problem))
+        if self._next_path and not painted and not self._waiting:
+            self._read_ahead()
         return painted or advanced or self._find_error()
 
     def _field(self) -> Field | TiledField | None:
@@ -386,10 +421,16 @@ class Worker:
     def _fitting(self) -> bool:
         return self.reconstruction is not None and self.reconstruction.state is State.FITTING
 
+    def _shown(self) -> Field | TiledField | None:
+        return self._field() if self.looked_at is None else self.looked_at
+
     def _field_step(self) -> int:
+        if self.looked_at is not None:
+            return -2 - self._looks  # as long as nobody looks elsewhere it stays what it is
         return self.reconstruction.changes if self.reconstruction is not None else 0
 
     def _measured_images(self) -> MeasuredImages:
+        """Those of the run's own field."""
         if self.reconstruction is None:
             return self._measured
         try:
@@ -445,7 +486,7 @@ class Worker:
         return self._paint(sorted(behind, key=lambda view: view.painted_step)[:1])
 
     def _paint(self, due: list[_View]) -> bool:
-        shown = self._field() if due else None
+        shown = self._shown() if due else None
         if shown is None:
             return False
         for view in sorted(due, key=lambda view: view.slow):  # the quick ones are painted within the slow ones
@@ -471,7 +512,9 @@ class Worker:
 
     def _answer(self, view: _View, shown: Field | TiledField) -> None:
         step = self._field_step()
-        measured = self._measured_images() if isinstance(view.request, messages.RequestLight) else NothingMeasured()
+        measured: MeasuredImages = NothingMeasured()
+        if isinstance(view.request, messages.RequestLight):
+            measured = self._measured_images() if self.looked_at is None else self._looked_measured
         picture = paint(view.request, shown, measured, self._previews, (self.run, step), self._pulse)
         view.answered, view.painted_step = True, step
         self.emit(messages.Picture(view.request, shared.share(picture), step))

@@ -59,7 +59,8 @@ def reconstruct(
     Images too large for memory are reconstructed in tiles that overlap, one after the other; the field is one.
 
     A field is made of one time point at one position. Of a capture with several, the first is taken, which is said;
-    --all makes them all.
+    --all makes them all, and lets each fit begin from the field of the time point before, at the same position, where
+    that predicts its images better than a start of their own.
 
     Example: `fieldscope reconstruct day2.h5 --time-point 3 --position 1`
 

@@ -10,7 +10,7 @@ from acquisition.capture import read_visits
 from acquisition.errors import OperatorError
 from gui.commands.output_file import check_output
 from gui.commands.progress import ProgressReport
-from gui.field_name import FIELD_SUFFIX, free_field_name
+from gui.field_names import free_field_name, names_of_visits
 from recon import messages
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def reconstruct(capture: Path, output: Path | None, settings: FitSettings, overw
 def reconstruct_all(capture: Path, folder: Path | None, settings: FitSettings, overwrite: bool) -> dict[str, Any]:
     """Reconstruct every time point and position that the settings leave open, each into a field of its own.
 
-    Fields are called NAME-t0000-p0.field.h5. One that cannot be made is told and left out.
+    Fields are called NAME-t0000-p0.field.h5. One that cannot be made is told and left out. The fit of each begins from
+    the field of the same position before it, where that is worth it.
 
     Raises
     ------
@@ -58,18 +59,20 @@ def reconstruct_all(capture: Path, folder: Path | None, settings: FitSettings, o
     ]
     if not visits:
         raise OperatorError("The capture has no such frames.", "`fieldscope info` tells what it has.")
-    stem = capture.name.removesuffix(".part").removesuffix(".h5")
-    outputs = [folder / f"{stem}-t{time_point:04d}-p{position}{FIELD_SUFFIX}" for time_point, position in visits]
-    for output in outputs:
+    outputs = names_of_visits(capture, folder, visits)
+    for output in outputs.values():
         check_output(output, overwrite, capture)
     fields: list[dict[str, Any]] = []
     failed: list[str] = []
+    last_of: dict[int, Path] = {}
     with ProgressReport() as report:
-        for number, ((time_point, position), output) in enumerate(zip(visits, outputs, strict=True), 1):
+        for number, ((time_point, position), output) in enumerate(outputs.items(), 1):
             report.note(f"field {number} of {len(visits)}: time point {time_point}, position {position}")
-            chosen = replace(settings, time_point=time_point, position=position)
+            start_from = settings.start_from or str(last_of.get(position, ""))
+            chosen = replace(settings, time_point=time_point, position=position, start_from=start_from)
             try:
                 fields.append(_fit_one(capture, output, chosen, report))
+                last_of[position] = output
             except OperatorError as error:
                 failed.append(f"time point {time_point}, position {position}: {error}")
                 report.note(f"left out: {error}")
@@ -93,6 +96,7 @@ def _fit_one(capture: Path, output: Path, settings: FitSettings, report: Progres
         "capture": str(capture),
         "time_point": time_point,
         "position": position,
+        "started_from": history.started_from or None,
         "field": str(output),
         "model": history.forward_model,
         "held_out_error": history.held_out_error,

@@ -198,6 +198,7 @@ def capture(
         for line in expected.lines():
             report.note(f"     {line}")
         header = instrument.capture_header(plan, title=title, sample=sample, operator=operator)
+        header = replace(header, positions_um=experiment.positions_um)
         reference = reference_for(settings, plan, header)
         if reference is not None:
             report.note(f"ok   Background: {settings.reference}, {reference.reference.header.start_time}")

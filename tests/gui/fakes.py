@@ -103,6 +103,7 @@ class FakeProcess:
         self.forgotten: list[str] = []
         self.light_requests: list[messages.RequestLight] = []
         self.view_budgets: list[float] = []
+        self.settings: list[messages.FitSettings] = []
         self.runs = 0
 
     def start(self) -> None:
@@ -120,9 +121,11 @@ class FakeProcess:
     def start_live(
         self, header: Any, settings: messages.FitSettings, capture_name: str, reference: Any = None
     ) -> int:
+        self.settings.append(settings)
         return self._run("start_live", capture_name)
 
     def start_stored(self, path: str, settings: messages.FitSettings) -> int:
+        self.settings.append(settings)
         return self._run("start_stored", path)
 
     def open_field(self, path: str) -> int:
@@ -147,6 +150,10 @@ class FakeProcess:
         self.calls.append(("save", path, run))
 
     def send(self, command: messages.Command) -> None:
+        if isinstance(command, messages.LookAt):
+            self.calls.append(("look_at", command.field_path, command.run))
+            self.tell(messages.Looking(command.run, command.field_path, 0.25))
+            return
         if isinstance(command, messages.SetViewBudget):
             self.view_budgets.append(command.fraction)
             return

@@ -21,7 +21,7 @@ from acquisition.errors import OperatorError
 from gui.cli.arguments import numbers, whole_numbers
 from gui.commands.demo import SUMMARY_NAME, TITLE, prepare_folder
 from gui.commands.output_file import check_output
-from gui.commands.reconstruct import free_field_name
+from gui.field_names import free_field_name
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (

@@ -18,6 +18,7 @@ from acquisition.scan import FinishReason, ScanState, ScanStatus
 from gui.app import close_on_signals
 from gui.instrument_service import InstrumentService
 from gui.scan_time import FIRST_LIGHT_S, ScanTime
+from gui.tasks import Task
 from gui.window_memory import remember
 from tests.gui import fakes
 
@@ -124,6 +125,7 @@ def test_leds_that_stay_on_are_told_after_every_scan(
 def test_a_failed_scan_discards_what_was_fitted_to_it(window: MainWindow, tmp_path: Path, qtbot: Any) -> None:
     process, run = live_run(window, tmp_path / "capture.h5")
     process.show_field(run)
+    window.bench.show_task(Task.VIEW)
     qtbot.waitUntil(lambda: window.panels.slices.views["xy"].shown_plane() is not None)
     window.workflow._scan_changed(ScanStatus(ScanState.FINISHED, FinishReason.FAILED, 9, 9, message="out of step"))
     assert process.calls[-1] == ("cancel", run)

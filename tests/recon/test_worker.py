@@ -10,11 +10,14 @@ import pytest
 
 from recon import load_field
 from recon.messages import (
+    Failed,
     FieldReady,
     Finished,
     FitProgress,
     Heartbeat,
     Lights,
+    LookAt,
+    Looking,
     Phase,
     Picture,
     RequestLight,
@@ -141,6 +144,31 @@ def test_an_opened_field_is_served(process, heard, opened, field_path):
         index = field.slice(origin, u, v, (30, 40))
         assert picture.dtype == np.float32
         assert np.allclose(picture, index.imag if part == "kappa" else index.real - np.float32(1.33), atol=1e-6)
+
+
+def test_pictures_come_from_another_field_while_one_is_asked_for(process, heard, cells_capture, field_path, tmp_path):
+    run = process.start_stored(str(cells_capture), LONG)
+    heard.wait(FieldReady, run)
+    process.send(plane(run, z_um=0.3))
+    heard.wait(Picture, run)
+    process.send(LookAt(run, str(field_path), str(tmp_path / "next.field.h5")))
+    looking = heard.wait(Looking, run)
+    assert (looking.field_path, looking.held_out_error) == (str(field_path), 0.2)
+    heard.wait(Picture, run, until=lambda event: event.step < 0)  # unasked: the view stays what it is
+    _, picture = heard.pictures[run, "xy", 1][-1]
+    asked = plane(run, z_um=0.3)
+    expected = load_field(field_path).slice(asked.origin_um, asked.u_um, asked.v_um, asked.shape)
+    assert np.allclose(picture, expected.real - np.float32(1.33), atol=1e-6)
+    step = heard.of(FitProgress, run)[-1].step if heard.of(FitProgress, run) else 0
+    heard.wait(FitProgress, run, until=lambda event: event.step > step)  # the fit goes on meanwhile
+    process.save(run, str(tmp_path / "own.field.h5"))
+    heard.wait(Saved, run)
+    assert load_field(tmp_path / "own.field.h5").history.capture_name == cells_capture.name
+    process.send(LookAt(run, str(tmp_path / "none.field.h5")))
+    assert not heard.wait(Failed, run).ends_run
+    since = len(heard.events)
+    process.send(LookAt(run, ""))
+    heard.wait(Picture, run, since, until=lambda event: event.step >= 0, failure_ends=False)
 
 
 @pytest.mark.parametrize("kind", ["opened", "fitted"])

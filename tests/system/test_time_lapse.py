@@ -30,7 +30,12 @@ def test_a_time_lapse_becomes_one_field_for_each_scan(tmp_path):
     wanted = ("--all", "--position", 1, "--model", "born", "-o", "fields", "--max-seconds", 1, "--json")
     fields = json.loads(fieldscope("reconstruct", "c.h5", *wanted, folder=tmp_path).stdout)["fields"]
     assert [(field["time_point"], field["position"]) for field in fields] == [(0, 1), (1, 1)]
-    for name in ("c-t0000-p1.field.h5", "c-t0001-p1.field.h5"):
-        assert load_field(tmp_path / "fields" / name).history.capture_name == "c.h5"
+    for time_point, name in enumerate(("c-t0000-p1.field.h5", "c-t0001-p1.field.h5")):
+        history = load_field(tmp_path / "fields" / name).history
+        assert (history.capture_name, history.stage_um) == ("c.h5", (3.25, 0.0, 0.5))
+        assert (history.time_point, history.position) == (time_point, 1)
+    assert [field["started_from"] for field in fields] == [None, "c-t0000-p1.field.h5"]
+    info = json.loads(fieldscope("info", "fields/c-t0001-p1.field.h5", "--json", folder=tmp_path).stdout)
+    assert (info["time_point"], info["position"], info["stage_um"]) == (1, 1, [3.25, 0.0, 0.5])
     said = fieldscope("reconstruct", "c.h5", "--time-point", 7, folder=tmp_path, code=2).stderr
     assert "no frame of time point 7" in said

@@ -334,8 +334,7 @@ class Reconstruction:
         self._emit(messages.Phase(self.run, "going on", f"from step {steps}, where the lost process had come to"))
         fit.go_on(resumed.field.network, resumed.standing)
         self._steps = self._changes = steps
-        dn_zyx: NDArray[np.float32] = resumed.field.volume((16, 64, 64)).real - np.float32(resumed.field.medium_index)
-        return dn_zyx
+        return resumed.field.coarse_dn()
 
     def _fit_step(self) -> None:
         assert self._fit is not None

@@ -72,8 +72,8 @@ class StoredImages:
         if pattern not in self._kept:
             capture = read_visit(str(self._path), self._settings, None, [pattern])
             measurement = Measurement(self._header, capture.darks, capture.background_pyx)
-            for image_yx, exposure_ms in zip(capture.images_nyx, capture.exposure_ms_n.tolist(), strict=True):
-                measurement.add(pattern, image_yx, exposure_ms)
+            for frame in capture.frames():
+                measurement.add(*frame)
             while len(self._kept) >= KEPT:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[pattern] = measurement.image(pattern)

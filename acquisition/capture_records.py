@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -193,3 +194,7 @@ class Capture:
     def dark_yx(self) -> NDArray[np.float32] | None:
         """(H, W), of the main exposure; None where there is none."""
         return self.darks[0].image_yx if self.darks else None
+
+    def frames(self) -> Iterator[tuple[int, NDArray[np.uint16], float]]:
+        """Each frame's row of the patterns, its counts (H, W), and its exposure in milliseconds."""
+        yield from zip(self.pattern_n.tolist(), self.images_nyx, self.exposure_ms_n.tolist(), strict=True)

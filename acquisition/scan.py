@@ -37,7 +37,8 @@ import numpy as np
 
 from acquisition.autofocus import AutofocusError, search
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame
-from acquisition.errors import OperatorError
+from acquisition.dark_means import DarkMeans
+from acquisition.errors import Noting
 from acquisition.experiment import Experiment
 from acquisition.pacing import ScanError, check_pace, take_frames
 from acquisition.plan import DARK
@@ -73,48 +74,6 @@ _FILE_STATUS: dict[FinishReason, CaptureStatus] = {
 
 class _CancelledError(Exception):
     """The scan was cancelled in the middle of a search for the focus."""
-
-
-class _Noting:
-    """Lets no error through: what is raised inside becomes a line for the operator."""
-
-    def __init__(self, problems: list[str], what: str = "") -> None:
-        self._problems = problems
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if isinstance(error, OperatorError):
-            self._problems.append(f"{self._what}{error}")
-        elif isinstance(error, Exception):
-            _log.error("unexpected error in a scan", exc_info=error)
-            self._problems.append(f"{self._what}Unexpected error: {error!r}")
-        return isinstance(error, Exception)
-
-
-class _DarkMeans:
-    """Means of a plan's dark frames, which come exposure after exposure, each written when it is complete."""
-
-    def __init__(self, plan: ExposurePlan, writer: CaptureWriter) -> None:
-        self._writer = writer
-        self._main_ms = plan.main_exposure_ms
-        self._exposure_ms_n = plan.exposure_ms_n
-        self._per_exposure = plan.dark_count // len(plan.exposures_ms)
-        self._taken: list[Frame] = []
-
-    def add(self, frame: Frame) -> None:
-        self._taken.append(frame)
-        if len(self._taken) < self._per_exposure:
-            return
-        dark_yx = np.stack([taken.image_yx for taken in self._taken]).mean(axis=0, dtype=np.float32)
-        is_main = self._exposure_ms_n[frame.index] == self._main_ms
-        write = self._writer.write_dark if is_main else self._writer.write_other_dark
-        write(dark_yx, frame.exposure_ms, self._per_exposure)
-        self._taken.clear()
 
 
 class Scan:
@@ -207,7 +166,7 @@ class Scan:
     def _run(self) -> None:
         self._control.begin()
         reason, path, problems = FinishReason.FAILED, None, list[str]()
-        with _Noting(problems), self._instrument.turns.scan():
+        with Noting(problems), self._instrument.turns.scan():
             reason, path = self._scan(problems)
         message = "\n".join(problems)
         if message:
@@ -219,19 +178,19 @@ class Scan:
         path: Path | None = None
         reason = FinishReason.FAILED
         self._report(state=ScanState.PREPARING)
-        with _Noting(problems):
+        with Noting(problems):
             travel = self._prepare()
             expected = self._lit_per_visit * self._experiment.scan_count
             writer = CaptureWriter(self._path, self._header, frames_planned=expected)
             reason = self._visit_all(travel, writer)
         self._report(state=ScanState.FINISHING)
-        with _Noting(problems, "The LEDs could not be switched off and may still be on: "):
+        with Noting(problems, "The LEDs could not be switched off and may still be on: "):
             self._instrument.leds.off()
         if writer is not None:
             if self._reference is not None:
-                with _Noting(problems, "The capture has no background: "):
+                with Noting(problems, "The capture has no background: "):
                     writer.write_reference(self._reference)
-            with _Noting(problems):
+            with Noting(problems):
                 if self._unchecked:
                     writer.write_unchecked(self._unchecked)
                 path = writer.finish(_FILE_STATUS[reason])
@@ -326,7 +285,7 @@ class Scan:
     def _expose_all(self, visit: Visit, writer: CaptureWriter) -> FinishReason:
         """Take and store every frame of one visit, until done or cancelled."""
         plan, first, taken_count = self._experiment.plan_of(visit), self._status.frames_done, 0
-        darks = _DarkMeans(plan, writer)
+        darks = DarkMeans(plan, writer)
         finished = False
         while not finished:  # once, and again after each pause
             if not self._may_go_on():

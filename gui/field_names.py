@@ -1,4 +1,4 @@
-"""Names of field files, and which of them belong to one time-lapse: STEM-t0003-p1.field.h5.
+"""Names of captures and fields, and which fields belong to one time-lapse: STEM-t0003-p1.field.h5.
 
 A second reconstruction of the same capture overwrites nothing: it is numbered, STEM-t0003-p1-2.field.h5, and its fields
 belong to each other only.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from pathlib import Path
 
 Visit = tuple[int, int]
@@ -19,6 +20,12 @@ Visit = tuple[int, int]
 
 FIELD_SUFFIX = ".field.h5"
 _OF_VISIT = re.compile(r"(?P<stem>.+)-t(?P<time>\d{4,})-p(?P<position>\d+)(?P<edition>-\d+)?\.field\.h5")
+
+
+def capture_name(sample: str, now: datetime) -> str:
+    """File name of a new capture: time first, so that names sort; then what can be kept of the sample's name."""
+    kept = re.sub(r"[^\w-]+", "-", sample).strip("-")[:60]
+    return f"{now:%Y%m%d-%H%M%S}{'_' + kept if kept else ''}.h5"
 
 
 def capture_stem(capture: Path) -> str:

@@ -10,25 +10,26 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PySide6.QtCore import QObject, Signal
 
 from acquisition.errors import OperatorError
+from gui.camera_picture import LatestPicture, picture_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader, Frame, MatchedReference
     from acquisition.experiment import Experiment, Position
     from acquisition.exposure import ExposureResult
-    from acquisition.instrument import Instrument, LiveView
+    from acquisition.instrument import Instrument
+    from acquisition.live_view import LiveView
     from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
     from acquisition.scan import Scan, ScanStatus
@@ -49,41 +50,6 @@ class Check:
     name: str
     ok: bool
     text: str
-
-
-@dataclass(frozen=True, eq=False)
-class CameraPicture:
-    """What the camera saw, ready to be shown."""
-
-    image_yx: NDArray[np.uint16]
-    saturated_fraction: float
-    counts: NDArray[np.int64]
-    """Histogram of a part of the pixels over the camera's range, 128 bins."""
-    taken_at_s: float
-    """`time.monotonic` when it came."""
-    brightness_l: NDArray[np.float32] | None = None
-    """Which LEDs shone, (L,); None: none."""
-
-
-class LatestPicture:
-    """A slot for one picture: a newer one replaces one that the window has not fetched yet."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._picture: CameraPicture | None = None
-
-    def put(self, picture: CameraPicture) -> bool:
-        """Return whether the slot was empty, so that the window must be told."""
-        with self._lock:
-            was_empty = self._picture is None
-            self._picture = picture
-            return was_empty
-
-    def fetch(self) -> CameraPicture | None:
-        """Take the picture out."""
-        with self._lock:
-            picture, self._picture = self._picture, None
-            return picture
 
 
 def _load_drivers() -> None:
@@ -267,7 +233,7 @@ class InstrumentService(QObject):
         """Show what the camera sees, lit by a pattern (L,) of brightness 0 to 1; scans interrupt it by themselves."""
 
         def begin() -> None:
-            from acquisition.instrument import LiveView
+            from acquisition.live_view import LiveView
 
             if self.instrument is None or self._closing:
                 return
@@ -312,11 +278,7 @@ class InstrumentService(QObject):
 
     def _offer(self, image_yx: NDArray[np.uint16], brightness_l: NDArray[np.float32] | None) -> None:
         """Prepare a picture on the thread that took it and tell the window, unless it has not fetched the last one."""
-        top = self._saturation_counts
-        thinned = image_yx[:: max(1, image_yx.shape[0] // 256), :: max(1, image_yx.shape[1] // 256)]
-        counts = np.bincount((thinned.ravel().astype(np.int64) * 128) // (top + 1), minlength=128)[:128]
-        saturated = float(np.count_nonzero(image_yx >= top)) / image_yx.size
-        picture = CameraPicture(image_yx, saturated, counts, time.monotonic(), brightness_l)
+        picture = picture_of(image_yx, self._saturation_counts, brightness_l)
         if self.pictures.put(picture) and not self._closing:
             self.picture_ready.emit()
 

@@ -18,7 +18,7 @@ from gui.section import Section, Tone, hint, set_tone
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gui.instrument_service import CameraPicture
+    from gui.camera_picture import CameraPicture
 
 OLD_AFTER_S = 2.0
 GOAL, STEP_ON, STEP_BACK = 0.7, 20.0, 0.25

@@ -130,7 +130,7 @@ class MainWindow(QMainWindow):
             "quit": self.close,
             "connect": lambda: self.workflow.connect_instrument(),
             "disconnect": lambda: self.workflow.disconnect_instrument(),
-            "live": lambda on: self.workflow.set_live(on),
+            "live": lambda on: self.workflow.live_image.set_wanted(on),
             "start_scan": lambda: self.workflow.start_scan(),
             "pause_scan": lambda: self.workflow.pause_or_resume_scan(),
             "cancel_scan": lambda: self.workflow.cancel_scan(),

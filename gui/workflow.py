@@ -6,7 +6,6 @@ profile chosen -> connect -> live image -> start -> frames to file and to the re
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -22,15 +21,16 @@ from acquisition.plan_reference import reference_for
 from acquisition.profile import Profile, ProfileError, load_profile
 from acquisition.profile_plan import changed_plan
 from acquisition.scan import FinishReason, ScanState, ScanStatus
+from gui.field_names import capture_name
+from gui.fit_news import FitNews
+from gui.live_image import LiveImage
+from gui.scan_news import ScanNews
 from gui.scan_time import ScanTime
 from gui.time_series import TimeSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader, Frame, MatchedReference
     from acquisition.experiment import Experiment
@@ -40,15 +40,8 @@ if TYPE_CHECKING:
     from gui.instrument_service import InstrumentService
     from gui.panels import Panels
     from gui.recon_bridge import ReconBridge
-    from recon.messages import Failed, FieldReady, Finished, FitProgress, Lights, Notice, Phase, Ready, Saved
 
 log = logging.getLogger(__name__)
-
-
-def capture_name(sample: str, now: datetime) -> str:
-    """File name of a new capture: time first, so that names sort; then what can be kept of the sample's name."""
-    kept = re.sub(r"[^\w-]+", "-", sample).strip("-")[:60]
-    return f"{now:%Y%m%d-%H%M%S}{'_' + kept if kept else ''}.h5"
 
 
 class Workflow(QObject):
@@ -69,48 +62,29 @@ class Workflow(QObject):
         self.experiment: Experiment | None = None
         self.capture_path: Path | None = None
         self._live_run: int | None = None
-        self._scan_run: int | None = None
-        self._saturation_told = False
         self._reference: MatchedReference | None = None
-        self._live_wanted = True
         self._scan_time: ScanTime | None = None
         self.series = TimeSeries(bridge, panels.time, panels.fit.settings, self)
+        self.live_image = LiveImage(panels.live, panels.spectrum, service, self)
+        self._scan_news = ScanNews(panels)
+        self._fit_news = FitNews(panels, bridge, self.series, self.restart_process, self)
+        self._fit_news.changed.connect(self.changed)
         self.series.run_began.connect(self._visit_began)
-        for view in panels.looking:
-            self.series.shown.connect(view.refresh)
         # Whoever compares time points wants one scale for them all.
         panels.time.chosen.connect(lambda _: panels.slices.contrast.auto.setChecked(False))
         panels.acquire.plan_edited.connect(self.make_plan)
-        panels.live.exposure_chosen.connect(service.set_exposure)
-        panels.live.light_chosen.connect(self._light)
-        for view in panels.looking:
-            view.picture_wanted.connect(bridge.request_picture)
-            bridge.picture.connect(view.show_picture)
-        bridge.lights.connect(self._lights)
+        panels.acquire.experiment.place_wanted.connect(service.read_place)
+        panels.acquire.experiment.go_wanted.connect(service.go_to)
+        service.place_read.connect(panels.acquire.experiment.add_place)
         service.check_made.connect(panels.instrument.add_check)
+        service.problem.connect(panels.message.tell)
         service.opened.connect(self._opened)
         service.open_failed.connect(self._open_failed)
         service.released.connect(self._released)
-        service.picture_ready.connect(self._show_picture)
+        service.board_lost.connect(self._board_lost)
+        service.exposed.connect(self._exposed)
         service.frame_stored.connect(self._frame_stored)
         service.scan_changed.connect(self._scan_changed)
-        service.exposed.connect(self._exposed)
-        service.place_read.connect(panels.acquire.experiment.add_place)
-        panels.acquire.experiment.place_wanted.connect(service.read_place)
-        panels.acquire.experiment.go_wanted.connect(service.go_to)
-        service.problem.connect(panels.message.tell)
-        service.board_lost.connect(self._board_lost)
-        panels.fit.view_budget_chosen.connect(bridge.set_view_budget)
-        bridge.ready.connect(self._recon_ready)
-        bridge.phase.connect(self._phase)
-        bridge.progress.connect(self._progress)
-        bridge.field_ready.connect(self._field_ready)
-        bridge.finished.connect(self._finished)
-        bridge.saved.connect(self._saved)
-        bridge.notice.connect(self._notice)
-        bridge.failed.connect(self._failed)
-        bridge.lost.connect(self._lost)
-        bridge.recovered.connect(self._recovered)
 
     # --- instrument ---------------------------------------------------------------------------------------------------
 
@@ -160,22 +134,13 @@ class Workflow(QObject):
     def _opened(self, instrument: Instrument) -> None:
         self.connecting, self.instrument = False, instrument
         self._scan_time = ScanTime(instrument)
-        profile = instrument.profile
-        limits = profile.camera.exposure_ms
         self.panels.instrument.set_connected(True)
         self.panels.instrument.say("connected", "good")
-        self.panels.live.set_instrument(
-            instrument.led_na_l2, profile.objective.na, (limits.min, limits.max, limits.default)
-        )
-        self.panels.spectrum.set_geometry(
-            instrument.led_na_l2, profile.objective.na, profile.illumination.wavelength_um, profile.pixel_um
-        )
+        self.live_image.connect_to(instrument)
         self.panels.acquire.set_paces(possible_paces(instrument))
         self.panels.acquire.set_connected(True)
         self.panels.acquire.experiment.set_stage(bool(instrument.stages))
         self.make_plan()
-        if self._live_wanted:
-            self._start_live()
         self.changed.emit()
 
     def _open_failed(self, error: OperatorError) -> None:
@@ -192,43 +157,13 @@ class Workflow(QObject):
         self.panels.instrument.clear_checks()
         if not self.connecting:
             self.panels.instrument.say("not connected")
-        self.panels.live.set_connected(False)
-        self.panels.spectrum.clear()
+        self.live_image.let_go()
         self.panels.acquire.set_connected(False)
         self.changed.emit()
 
     def _board_lost(self, message: str, remedy: str) -> None:
         self.panels.instrument.say("LED board lost", "bad")
         self.panels.message.tell(message, remedy, "Connect again", self.connect_instrument)
-
-    def set_live(self, wanted: bool) -> None:
-        """Switch the live image on or off."""
-        self._live_wanted = wanted
-        if self.instrument is None or self.service.scanning:
-            return
-        if wanted:
-            self._start_live()
-        else:
-            self.service.stop_live()
-            self.panels.live.pupil.set_lit(None)
-            self.panels.live.expect(frames=False)
-
-    def _start_live(self) -> None:
-        brightness_l = self.panels.live.chosen_light()
-        self.service.start_live(self.panels.live.exposure.value(), brightness_l)
-        self.panels.live.pupil.set_lit(brightness_l)
-        self.panels.live.expect(frames=True)
-
-    def _light(self, brightness_l: NDArray[np.float32]) -> None:
-        self.service.set_light(brightness_l)
-        if self._live_wanted and not self.service.scanning:
-            self.panels.live.pupil.set_lit(brightness_l)
-
-    def _show_picture(self) -> None:
-        picture = self.service.pictures.fetch()
-        if picture is not None and self.instrument is not None:
-            self.panels.live.show_picture(picture)
-            self.panels.spectrum.offer(picture.image_yx, picture.brightness_l)
 
     # --- acquisition --------------------------------------------------------------------------------------------------
 
@@ -287,7 +222,6 @@ class Workflow(QObject):
         path = self.folder / capture_name(sample, datetime.now())
         header = self.instrument.capture_header(plan, title=sample or path.stem, sample=sample, operator="")
         header = replace(header, positions_um=experiment.positions_um)
-        self._saturation_told = False
         try:
             reference = reference_for(self.instrument.profile.plan, plan, header)
         except OperatorError as error:
@@ -306,12 +240,8 @@ class Workflow(QObject):
             self.panels.message.tell(f"{path} cannot be written: {error}", "Choose another folder for the captures.")
             return
         self.capture_path = path
-        self.panels.acquire.set_scanning(True)
-        self.panels.acquire.show_progress(0, plan.frame_count, None)
-        self.panels.live.pupil.mark_seen(None)
-        self.panels.live.pupil.set_lit(None)
-        self.panels.live.expect(frames=True)
-        log.info("acquisition started: %s", path)
+        self._scan_news.begin(plan, path)
+        self.live_image.scan_begins()
         self.changed.emit()
 
     def _one_run(
@@ -320,7 +250,7 @@ class Workflow(QObject):
         """Begin the run of a single scan; returns what takes its frames, on the scan's thread."""
         self.series.clear()
         run = self.bridge.start_live(header, self.panels.fit.settings(), path.name, reference)
-        self._live_run = self._scan_run = run
+        self._live_run = self._fit_news.scan_run = run
 
         def hand_over(frame: Frame) -> None:
             if (run := self._live_run) is not None:  # another one, once a lost process was replaced
@@ -355,64 +285,39 @@ class Workflow(QObject):
         self.service.cancel_scan()
 
     def _frame_stored(self, pattern: int) -> None:
-        if self.plan is None or not self.service.scanning:
-            return
-        brightness = None if pattern < 0 else self.plan.patterns_pl[pattern]
-        self.panels.live.pupil.set_lit(brightness)
-        if brightness is not None:
-            self.panels.live.pupil.mark_seen(brightness)
+        if self.plan is not None and self.service.scanning:
+            self._scan_news.show_frame(self.plan, pattern)
 
     def _scan_changed(self, status: ScanStatus) -> None:
         if not self.service.scanning:
             return
-        if status.notice and (not self._saturation_told or status.state is ScanState.FINISHED):
-            self._saturation_told = True  # now, while something can be done about it; how many in the end
-            self.panels.message.tell(status.notice)
         self._tell_visit_complete(status)
-        if status.state is not ScanState.FINISHED:
-            self.panels.acquire.show_progress(status.frames_done, status.frames_total, status.eta_s)
-            self.panels.acquire.experiment.show_status(status)
-            if status.state is ScanState.PAUSED:
-                self.panels.acquire.say(f"paused, {status.frames_done} of {status.frames_total}", "warn")
-                self.panels.live.pupil.set_lit(None)
-            return
-        acquire, path = self.panels.acquire, self.capture_path
-        acquire.set_scanning(False)
-        acquire.bar.setValue(status.frames_done)
-        complete = status.reason is FinishReason.COMPLETE
-        failed = status.reason is FinishReason.FAILED
-        if complete:
-            # Of several scans the waits between them are in it.
-            if self._scan_time is not None and self.plan is not None and status.visits == 1:
-                self._scan_time.learn(self.plan, status.elapsed_s)
+        self._scan_news.show(status, self.capture_path)
+        if status.state is ScanState.FINISHED:
+            if status.reason is FinishReason.COMPLETE and status.visits == 1 and self._scan_time and self.plan:
+                self._scan_time.learn(self.plan, status.elapsed_s)  # in that of several scans are waits
                 self.make_plan()
-            acquire.say(f"{status.frames_done} frames stored", "warn" if status.message else "good")
-        elif status.reason is FinishReason.CANCELLED:
-            acquire.say(f"cancelled, {status.frames_done} frames kept", "warn")
-        else:
-            acquire.say("failed", "bad")
-        if status.message or failed:  # LEDs that stay on are told after a complete scan as well
-            self.panels.message.tell(
-                status.message or "The acquisition failed.", f"{status.frames_done} frames are kept in {path}."
-            )
-        log.info("acquisition ended: %s", acquire.state.text())
-        runs = self.series.runs
-        if runs is not None and self._live_run is None:
+            self._end_runs(status)
+            self.service.forget_scan()
+            self.live_image.scan_ended()
+            self.changed.emit()
+
+    def _end_runs(self, status: ScanStatus) -> None:
+        """Let the reconstruction know that no frame will follow."""
+        failed, runs = status.reason is FinishReason.FAILED, self.series.runs
+        live, self._live_run = self._live_run, None
+        if runs is not None and live is None:
             runs.scan_ended(status.path, keep=not failed)
-        elif self._live_run is not None and self._live_run == self.bridge.run:
-            if failed:
-                self.discard_fit("Discarded: the acquisition failed, and its frames may not belong to their LEDs.")
-            elif not complete and not self.bridge.has_field:
-                self.discard_fit()
-            else:
-                self.bridge.frames_done(path)
-                if not complete:
-                    self.bridge.finish_now()
-        self._live_run = None
-        self.service.forget_scan()
-        self.panels.live.pupil.set_lit(self.panels.live.chosen_light() if self._live_wanted else None)
-        self.panels.live.expect(frames=self._live_wanted)
-        self.changed.emit()
+        elif live is None or live != self.bridge.run:
+            return
+        elif failed:
+            self.discard_fit("Discarded: the acquisition failed, and its frames may not belong to their LEDs.")
+        elif status.reason is not FinishReason.COMPLETE and not self.bridge.has_field:
+            self.discard_fit()
+        else:
+            self.bridge.frames_done(self.capture_path)
+            if status.reason is not FinishReason.COMPLETE:
+                self.bridge.finish_now()
 
     def _tell_visit_complete(self, status: ScanStatus) -> None:
         """Let the run of a visit know when all of its frames have come."""
@@ -444,8 +349,10 @@ class Workflow(QObject):
         self.bridge.open_field(path)
         self.changed.emit()
 
-    def _show_new_run(self, detail: str) -> None:
-        self._clear_views("The first slices appear as soon as there is a first volume.")
+    def _show_new_run(
+        self, detail: str, expecting: str = "The first slices appear as soon as there is a first volume."
+    ) -> None:
+        self._clear_views(expecting)
         self.panels.fit.begin(detail)
         self.panels.fit.say("starting…", "busy")
 
@@ -482,9 +389,7 @@ class Workflow(QObject):
         """
         live = self.service.scanning and self._live_run is not None and self._live_run == self.bridge.run
         self.panels.message.hide()
-        self._clear_views("The volume comes back as soon as the new process has started.")
-        self.panels.fit.begin("")
-        self.panels.fit.say("starting…", "busy")
+        self._show_new_run("", "The volume comes back as soon as the new process has started.")
         if self.series.at_work and self.series.runs is not None:
             self.bridge.start()
             self.series.runs.process_replaced()
@@ -492,71 +397,5 @@ class Workflow(QObject):
         capture = part_path(self.capture_path) if live and self.capture_path is not None else self.capture_path
         run = self.bridge.restart(capture, live, self._reference)
         if live:
-            self._live_run = self._scan_run = run
-        self.changed.emit()
-
-    def _recon_ready(self, ready: Ready) -> None:
-        if self.bridge.run is None:
-            self.panels.fit.say("ready", "good")
-        self.panels.fit.detail.setToolTip("\n".join(f"{name} {version}" for name, version in ready.versions.items()))
-        self.panels.device.setText(f"computes on {ready.device}")
-
-    def _phase(self, phase: Phase) -> None:
-        self.panels.fit.say(phase.name, "busy" if self.bridge.fitting else "good")
-        if phase.detail:
-            self.panels.fit.detail.setText(phase.detail)
-
-    def _progress(self, progress: FitProgress) -> None:
-        self.panels.fit.show_progress(progress)
-
-    def _field_ready(self, ready: FieldReady) -> None:
-        for view in self.panels.looking:
-            if self.series.fields:  # one of a time-lapse: view and contrast stay what they are
-                view.refresh()
-            else:
-                view.show_field(ready)
-        self.changed.emit()
-
-    def _lights(self, lights: Lights) -> None:
-        self.panels.errors.show_lights(lights)
-        self.panels.lights.show_lights(lights)
-        if lights.run == self._scan_run:  # any other capture may be of a board that stood elsewhere
-            self.panels.spectrum.set_calibrated(lights.led_na_l2, lights.objective_na)
-
-    def _finished(self, finished: Finished) -> None:
-        self.panels.fit.say("finished", "good")
-        self.panels.fit.show_finished(finished)
-        for view in self.panels.looking:
-            view.refresh()
-        self.changed.emit()
-
-    def _saved(self, saved: Saved) -> None:
-        if self.series.at_work:
-            log.info("saved %s", saved.field_path)
-        else:
-            self.panels.fit.show_saved(saved)
-
-    def _notice(self, notice: Notice) -> None:
-        log.info("%s", notice.text)
-        self.panels.fit.detail.setText(notice.text)
-
-    def _failed(self, failed: Failed) -> None:
-        log.error("%s %s\n%s", failed.message, failed.remedy, failed.detail)
-        if not failed.ends_run:
-            self.panels.message.tell(failed.message, failed.remedy)
-            return
-        was_fitting, self.bridge.fitting = self.bridge.fitting, False
-        self.panels.message.tell(failed.message, failed.remedy)
-        if was_fitting or not self.bridge.has_field:
-            self.panels.fit.say("failed", "bad")
-        self.changed.emit()
-
-    def _lost(self, reason: str, remedy: str) -> None:
-        self.panels.fit.say("lost", "bad")
-        self.panels.message.tell(reason, remedy, "Restart", self.restart_process)
-        self.changed.emit()
-
-    def _recovered(self) -> None:
-        self.panels.message.hide()
-        self.panels.fit.say("running again", "busy")
+            self._live_run = self._fit_news.scan_run = run
         self.changed.emit()

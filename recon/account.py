@@ -10,11 +10,15 @@ import numpy as np
 
 from acquisition.errors import OperatorError
 from recon import messages
+from recon.grid import axial_period_um, lateral_period_um
+from recon.quality import value_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acquisition.capture import Capture
+    from numpy.typing import NDArray
+
+    from acquisition.capture import Capture, Optics
     from recon.messages import Event, FitSettings
 
 log = logging.getLogger(__name__)
@@ -61,6 +65,10 @@ class Account:
         """The run has ended: its time stands still."""
         self._seconds, self._reason = self.seconds, reason
 
+    def phase(self, name: str, detail: str) -> None:
+        """Tell what the run is doing now."""
+        self._emit(messages.Phase(self._run, name, detail))
+
     def notify(self, text: str, before: str = "") -> None:
         """Tell the operator once, `before` in front: the next renewal of the volume or the next tile says it again."""
         if text in self._told:
@@ -71,7 +79,7 @@ class Account:
 
     def tell_end(self, held_out_error: float | None, steps: int, parameter_bytes: int) -> None:
         """Tell that the run has ended, and with what."""
-        self._emit(messages.Phase(self._run, "finished", self.reason))
+        self.phase("finished", self.reason)
         self._emit(messages.Finished(self._run, self.reason, held_out_error, self.seconds, steps, parameter_bytes))
 
 
@@ -98,3 +106,12 @@ def check_time_limit(settings: FitSettings) -> None:
         raise OperatorError(
             f"A time limit of {settings.max_seconds:g} s leaves no time to fit.", "Give more than 0 seconds."
         )
+
+
+def field_ready(
+    run: int, bounds_um: NDArray[np.float64], optics: Optics, dn_zyx: NDArray[np.float32]
+) -> messages.FieldReady:
+    """Announce that there is a field to look at; `dn_zyx` (Z, Y, X) samples it for a first contrast."""
+    low, high = value_range(dn_zyx)
+    resolution_um = lateral_period_um(optics), axial_period_um(optics)
+    return messages.FieldReady(run, bounds_um, optics.medium_index, (min(0.0, low), high), resolution_um)

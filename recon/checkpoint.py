@@ -19,7 +19,6 @@ import h5py
 from acquisition.capture import Calibration
 from acquisition.errors import OperatorError
 from recon.field_file import read_field, write_field
-from recon.fit import Standing
 from recon.messages import FitSettings
 
 if TYPE_CHECKING:
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from recon.reconstruct import Reconstruction
     from recon.result import Field
@@ -40,6 +41,35 @@ INTERVAL_S = 15.0
 """So much work may be lost at most, where the field is small."""
 MOST_SHARE = 0.01
 """Of the time may go into writing checkpoints."""
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How far a fit has come, its field apart: what another fit of the same images needs to go on from there.
+
+    The optimiser's memory is not part of it: it is twice as large as the field, and is found again in a few steps.
+
+    Attributes
+    ----------
+    stages
+        Names of those not done, that under way first.
+    decided
+        Whether `auto` has chosen its model.
+    doublings
+        Of the smoothing.
+    loss
+        Of the last step.
+    gain_p, led_na_l2, turned_l
+        Brightness of each pattern, directions of the LEDs, and which of them were turned by themselves.
+    """
+
+    stages: tuple[str, ...]
+    decided: bool
+    doublings: int
+    loss: float
+    gain_p: NDArray[np.float64]
+    led_na_l2: NDArray[np.float64]
+    turned_l: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

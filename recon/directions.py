@@ -16,6 +16,8 @@ from recon.forward.model import build_model
 from recon.forward.waves import bin_width
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from recon.stage import WaveLoss, WaveStage
@@ -30,6 +32,53 @@ INDEPENDENT = 200.0
 """So many pixels' worth of independent error an image has; the rest is what the model gets wrong in common."""
 
 LARGEST_STEP_NA = 0.004
+
+TURN_FROM, TURN_EVERY = 8, 2
+"""Steps of a wave stage in which the LEDs of the batch are turned."""
+
+
+class Directions:
+    """Where the LEDs are as a fit goes on.
+
+    Parameters
+    ----------
+    board_na_l2
+        Where the board has them, (L, 2).
+    brightness_pl
+        Of each LED in each pattern, (P, L); on the fit's device.
+    objective_na
+        LEDs beyond stay where they are.
+
+    Attributes
+    ----------
+    na_l2, turned_l
+        Directions as they are now, and which of the LEDs were turned by themselves.
+    """
+
+    def __init__(self, board_na_l2: NDArray[np.float64], brightness_pl: Tensor, objective_na: float) -> None:
+        self._lit_pl, self._objective_na = brightness_pl > 0, objective_na
+        self._board_na_l2 = torch.as_tensor(board_na_l2, dtype=torch.float64, device=brightness_pl.device)
+        self.na_l2 = self._board_na_l2.clone()
+        self.turned_l = torch.zeros(len(self.na_l2), dtype=torch.bool, device=brightness_pl.device)
+
+    def take_up(self, na_l2: NDArray[np.float64], turned_l: NDArray[np.bool_]) -> None:
+        """Go on from the directions of another fit."""
+        self.na_l2 = torch.as_tensor(na_l2, dtype=torch.float64, device=self._board_na_l2.device)
+        self.turned_l = torch.as_tensor(turned_l, device=self._board_na_l2.device)
+
+    def follow(self, stage: WaveStage, batch: Tensor, found: WaveLoss, step: int) -> None:
+        """Turn the LEDs of a batch of the stage's images; where several are lit at once they stay."""
+        alone_p = self._lit_pl.sum(1) == 1
+        if step < TURN_FROM or step % TURN_EVERY != 0 or not bool(alone_p[stage.rows].all()):
+            return
+        led_b = self._lit_pl.to(torch.int64).argmax(1)[stage.rows[batch]]
+        bright_b = self._board_na_l2[led_b].norm(dim=1) < self._objective_na
+        turned_b2 = refined(stage, found, led_b, self._board_na_l2)
+        self.na_l2[led_b[bright_b]] = turned_b2[bright_b]
+        self.turned_l[led_b[bright_b]] = True
+        turned, others = self.turned_l.nonzero()[:, 0], (~self.turned_l).nonzero()[:, 0]
+        self.na_l2[others] = following(self._board_na_l2, self.na_l2, turned, others)
+        stage.turn_leds(self.na_l2)
 
 
 @torch.no_grad()

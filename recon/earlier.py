@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from recon.fit import Setup
+    from recon.prepare import Setup
     from recon.result import Field
     from recon.stage import LinearStage, Stage
 

@@ -116,6 +116,10 @@ def _resize_by_splines(grid_czyx: Tensor, cells_zyx: tuple[int, int, int]) -> Te
     return grid_czyx
 
 
+class Interrupted(Exception):
+    """What a pulse raises to end the work in hand: something else is wanted, and nothing has failed."""
+
+
 def no_pulse() -> None:
     """Nothing waits."""
 

@@ -15,9 +15,9 @@ that, it takes up what the model gets wrong about dn.
 
 The start is the closed-form Tikhonov volume, or the field of the same place a little earlier (`Fit.take_up`). Linear
 stages are quick and come first (`recon.stage`). Whether a wave stage follows is the operator's choice, or found by
-`auto`: the field so far is put through both models, and where they disagree by much of the contrast that they predict,
-linear is not enough. Patterns held out are never part of the fit: their error is the figure of merit, ends each stage
-when it no longer falls, and chooses smoothing and parameters kept.
+`auto` (`recon.choice`): the field so far is put through both models, and where they disagree by much of the contrast
+that they predict, linear is not enough. Patterns held out are never part of the fit: their error is the figure of
+merit, ends each stage when it no longer falls, and chooses smoothing and parameters kept.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ import numpy as np
 import torch
 
 from recon.assessment import assess
-from recon.directions import following, refined
+from recon.checkpoint import Standing
+from recon.choice import COMPARED_PATTERNS, falls_short
+from recon.directions import Directions
 from recon.earlier import start_from
 from recon.field import NeuralField, design_field, no_pulse
 from recon.grid import linear_grid
-from recon.judge import Judge, Kept
+from recon.judge import Judge, Kept, stage_suffices
 from recon.quality import contrast_error, contrast_errors, value_range
 from recon.stage import SMOOTHING, LinearStage, WaveStage, can_halve, halve_grid, halve_images
 from recon.tikhonov import solve_equations
@@ -44,13 +46,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from acquisition.capture import Optics
     from recon.assessment import Assessment
     from recon.earlier import Start
-    from recon.grid import VolumeGrid
     from recon.measurement import Images
+    from recon.prepare import Setup
     from recon.result import Field
-    from recon.stage import Stage, WaveLoss
+    from recon.stage import Stage
 
 LEARNING_RATE = 0.02
 WARM_STEPS = 10
@@ -58,58 +59,6 @@ WARM_STEPS = 10
 EVALUATE_EVERY = 5
 FIRST_REFRESH = 8
 """Steps of a linear stage until its weights are set anew; the interval doubles each time."""
-LEAST_STEPS = 10
-"""Of each stage, however short the time: before, nothing can be told from it."""
-STEPS_WITHOUT_JUDGE = 25
-"""Steps of each stage but the last, where nothing is held out."""
-STAGE_TIME = {"coarse": 0.15, "linear": 0.4}
-"""Share of the time limit at which a stage gives way to the next."""
-STAGE_IMPROVEMENT = 0.01
-"""It also does when an evaluation improves the held-out error by less than this fraction."""
-NONLINEAR_SHARE, NOTICED_SHARE = 0.15, 0.15
-"""`auto` takes a wave model when it disagrees with the linear one by more than these shares of the contrast that the
-linear one predicts, and of that which it leaves unexplained."""
-COMPARED_PATTERNS = 6
-"""With so many patterns."""
-TURN_FROM, TURN_EVERY = 8, 2
-"""Steps of a wave stage in which the LEDs of the batch are turned to where their images say (`recon.directions`)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Setup:
-    """What a fit starts from.
-
-    Attributes
-    ----------
-    optics, led_na_l2
-        The microscope and its LEDs' directions (L, 2), as calibrated.
-    patterns_pl
-        Brightness of each LED in each of the capture's patterns, (P, L).
-    image_shape
-        Rows and columns of the images.
-    grid, pad
-        The volume, for the final model; wider than the images by `pad` pixels on each side.
-    model, wave_model
-        The forward model, or "auto"; the multi-slice model that `auto` may take.
-    bright_field
-        Rows of the patterns that all stages can take.
-    held_out
-        Those of them that are never fitted.
-    dark_field
-        Rows of the patterns that only wave stages can take. Rows that are neither are left out.
-    """
-
-    optics: Optics
-    led_na_l2: NDArray[np.float64]
-    patterns_pl: NDArray[np.float32]
-    image_shape: tuple[int, int]
-    grid: VolumeGrid
-    pad: int
-    model: str
-    wave_model: str
-    bright_field: tuple[int, ...]
-    held_out: tuple[int, ...]
-    dark_field: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,35 +69,6 @@ class FitState:
     loss: float
     held_out_error: float | None
     converged: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Standing:
-    """How far a fit has come, its field apart: what another fit of the same images needs to go on from there.
-
-    The optimiser's memory is not part of it: it is twice as large as the field, and is found again in a few steps.
-
-    Attributes
-    ----------
-    stages
-        Names of those not done, that under way first.
-    decided
-        Whether `auto` has chosen its model.
-    doublings
-        Of the smoothing.
-    loss
-        Of the last step.
-    gain_p, led_na_l2, turned_l
-        Brightness of each pattern, directions of the LEDs, and which of them were turned by themselves.
-    """
-
-    stages: tuple[str, ...]
-    decided: bool
-    doublings: int
-    loss: float
-    gain_p: NDArray[np.float64]
-    led_na_l2: NDArray[np.float64]
-    turned_l: NDArray[np.bool_]
 
 
 class Fit:
@@ -185,12 +105,10 @@ class Fit:
         self._random = np.random.default_rng(seed)
         self._seed, self._pulse, self.notify = seed, pulse, notify
         self._brightness_pl = torch.as_tensor(setup.patterns_pl, dtype=torch.float32, device=device)
-        self._board_na_l2 = torch.as_tensor(setup.led_na_l2, dtype=torch.float64, device=device)
-        self.led_na_l2 = self._board_na_l2.clone()
+        self.leds = Directions(setup.led_na_l2, self._brightness_pl, setup.optics.objective_na)
         self._taken_up = self._starts_by_waves = False
-        self._turned = torch.zeros(len(self.led_na_l2), dtype=torch.bool, device=device)
         grid = linear_grid(setup.grid, setup.optics)
-        frame = setup.optics, self.led_na_l2, self._brightness_pl
+        frame = self._frame = setup.optics, self.leds.na_l2, self._brightness_pl
         self._linear = LinearStage(grid, setup.pad, *frame, None, device, pulse)
         self._stages: dict[str, LinearStage | WaveStage] = {"linear": self._linear}
         self._coarse: LinearStage | None = None
@@ -201,9 +119,7 @@ class Fit:
             self._stages["wave"] = self._wave_stage(setup.model)
 
     def _wave_stage(self, model: str) -> WaveStage:
-        setup = self.setup
-        frame = setup.optics, self.led_na_l2, self._brightness_pl
-        return WaveStage(setup.grid, setup.pad, *frame, model, None, self.device, self._pulse)
+        return WaveStage(self.setup.grid, self.setup.pad, *self._frame, model, None, self.device, self._pulse)
 
     @torch.no_grad()
     def volume(self) -> Tensor:
@@ -233,10 +149,8 @@ class Fit:
         stack = torch.from_numpy(images.intensity_pyx)
 
         def chosen(mask: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
-            return (
-                torch.from_numpy(images.pattern_p[mask]).to(self.device),
-                stack[torch.from_numpy(mask)].to(self.device),
-            )
+            rows = torch.from_numpy(images.pattern_p[mask]).to(self.device)
+            return rows, stack[torch.from_numpy(mask)].to(self.device)
 
         held = np.isin(images.pattern_p, self.setup.held_out)
         dark = np.isin(images.pattern_p, self.setup.dark_field)
@@ -286,11 +200,10 @@ class Fit:
         self.field, self._taken_up, self._starts_by_waves = start.field, True, model != "born"
         if self._decided:
             self._to_do = self._to_do[-1:]
-            self._enter_stage()
         else:  # which model it takes is asked anew: the sample may scatter more by now
             self._to_do = ["linear"]
             self._finish_stage()
-            self._enter_stage()
+        self._enter_stage()
         return start
 
     def _enter_stage(self, doublings: int = 0) -> None:
@@ -316,11 +229,10 @@ class Fit:
             self._stages["wave"] = self._wave_stage(self.setup.wave_model)
         self._enter_stage(standing.doublings)
         self.gain_p = standing.gain_p.copy()
-        self.led_na_l2 = torch.as_tensor(standing.led_na_l2, dtype=torch.float64, device=self.device)
-        self._turned = torch.as_tensor(standing.turned_l, device=self.device)
+        self.leds.take_up(standing.led_na_l2, standing.turned_l)
         stage = self._stages[self._to_do[0]]
         if isinstance(stage, WaveStage):
-            stage.turn_leds(self.led_na_l2)
+            stage.turn_leds(self.leds.na_l2)
             self._stage_steps = 1  # its predictions count: the field has been fitted through it
         if self._decided and len(self._to_do) == 1:  # the first steps without that memory must not cost what there is
             held_out = self.held_out_error()
@@ -332,7 +244,7 @@ class Fit:
         """How far this fit has come."""
         return Standing(
             tuple(self._to_do), self._decided, self._judge.doublings, self._state.loss, self.gain_p.copy(),
-            self.led_na_l2.cpu().numpy(), self._turned.cpu().numpy(),
+            self.leds.na_l2.cpu().numpy(), self.leds.turned_l.cpu().numpy(),
         )  # fmt: skip
 
     def step(self, time_used: float = 0.0) -> FitState:
@@ -348,7 +260,8 @@ class Fit:
         for group in self._optimiser.param_groups:
             group["lr"] = rate * self._judge.rate_factor(time_used)
         smoothing = SMOOTHING * 2.0**self._judge.doublings
-        stage = self._stages[self._to_do[0]]
+        stage_name = self._to_do[0]
+        stage = self._stages[stage_name]
         self._optimiser.zero_grad(set_to_none=True)
         if isinstance(stage, LinearStage):
             if self._stage_steps == self._next_refresh:
@@ -366,8 +279,8 @@ class Fit:
             self._note_errors(stage.rows[batch], found.predicted * found.gain[:, None, None], found.measured)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
-        if isinstance(stage, WaveStage) and self._stage_steps >= TURN_FROM and self._stage_steps % TURN_EVERY == 0:
-            self._turn_leds(stage, batch, found)
+        if isinstance(stage, WaveStage):
+            self.leds.follow(stage, batch, found, self._stage_steps)
         self._steps += 1
         self._stage_steps += 1
         figure = float(loss.detach().exp())
@@ -377,27 +290,11 @@ class Fit:
             held_out = self.held_out_error()
             if self._decided and len(self._to_do) == 1:
                 converged = self._evaluate(figure if held_out is None else held_out, figure, time_used)
-            elif self._stage_suffices(held_out, time_used):
+            elif stage_suffices(stage_name, self._stage_steps, held_out, self._state.held_out_error, time_used):
                 self._finish_stage()
                 held_out = None  # what the next stage has to improve on is its own
         self._state = replace(self._state, loss=figure, held_out_error=held_out, converged=converged)
         return self._state
-
-    def _turn_leds(self, stage: WaveStage, batch: Tensor, found: WaveLoss) -> None:
-        """Refine the directions of a batch's LEDs; where several are lit at once they stay."""
-        lit_pl = self._brightness_pl > 0
-        alone_p = lit_pl.sum(1) == 1
-        if not bool(alone_p[stage.rows].all()):
-            return
-        led_p = lit_pl.to(torch.int64).argmax(1)
-        led = led_p[stage.rows[batch]]
-        bright = self._board_na_l2[led].norm(dim=1) < self.setup.optics.objective_na
-        turned = refined(stage, found, led, self._board_na_l2)
-        self.led_na_l2[led[bright]] = turned[bright]
-        self._turned[led[bright]] = True
-        turned_l, others_l = self._turned.nonzero()[:, 0], (~self._turned).nonzero()[:, 0]
-        self.led_na_l2[others_l] = following(self._board_na_l2, self.led_na_l2, turned_l, others_l)
-        stage.turn_leds(self.led_na_l2)
 
     def _finish_stage(self) -> None:
         """Go on to the next stage; where `auto` has not yet found which, find it."""
@@ -405,7 +302,8 @@ class Fit:
         if not self._to_do:
             self._decided = True
             wave = self._wave_for(self.setup.wave_model)
-            if self._linear_falls_short(wave):
+            assert self.field is not None
+            if falls_short(self._linear, wave, self.field, self.notify):
                 self._stages["wave"] = wave
                 self._to_do = ["wave"]
             else:
@@ -413,27 +311,6 @@ class Fit:
                 if done == "linear":
                     return
         self._enter_stage()
-
-    @torch.no_grad()
-    def _linear_falls_short(self, wave: WaveStage) -> bool:
-        """Compare the linear and the wave model on the field so far."""
-        assert self.field is not None
-        linear = self._linear
-        step = max(1, len(linear.rows) // COMPARED_PATTERNS)
-        rows, measured = linear.rows[::step], linear.images_pyx[::step]
-        wave.mean_is_one = linear.mean_is_one = True
-        by_linear, by_wave = linear.predict(self.field, rows), wave.predict(self.field, rows)
-        linear.mean_is_one = self._mean_is_one
-        disagreement = contrast_error((by_wave + (measured - by_linear)).cpu().numpy(), measured.cpu().numpy())
-        error = contrast_error(by_linear.cpu().numpy(), measured.cpu().numpy())
-        predicted = float((by_linear - 1.0).norm() / (measured - 1.0).norm())
-        falls_short = disagreement > NONLINEAR_SHARE * predicted and disagreement > NOTICED_SHARE * error
-        self.notify(
-            f"Scattering is {'strong' if falls_short else 'weak'}: the linear model leaves {error:.0%} of the contrast"
-            f" unexplained, and the {wave.model.name} model differs from it by {disagreement:.0%} of the contrast: "
-            + (f"going on with {wave.model.name}." if falls_short else "the linear model suffices.")
-        )
-        return falls_short
 
     @torch.no_grad()
     def held_out_error(self) -> float | None:
@@ -462,24 +339,13 @@ class Fit:
         stage.mean_is_one = self._mean_is_one
         return stage
 
-    def _stage_suffices(self, held_out: float | None, time_used: float) -> bool:
-        """Whether a stage that is not the last has told the field what it can."""
-        if self._stage_steps < LEAST_STEPS:
-            return False
-        if time_used > STAGE_TIME[self._to_do[0]]:
-            return True
-        before = self._state.held_out_error
-        if held_out is None or before is None:
-            return self._stage_steps >= STEPS_WITHOUT_JUDGE
-        return held_out > before * (1.0 - STAGE_IMPROVEMENT)
-
     def _evaluate(self, error: float, loss: float, time_used: float) -> bool:
         """Have an evaluation judged, and go back where that says so; whether the fit has converged."""
 
         def state() -> Kept:
             assert self.field is not None
             parameters = [p.detach().clone() for p in self.field.parameters()]
-            return Kept(error, loss, self._judge.doublings, parameters, self.gain_p.copy(), self.led_na_l2.clone())
+            return Kept(error, loss, self._judge.doublings, parameters, self.gain_p.copy(), self.leds.na_l2.clone())
 
         converged = self._judge.evaluate(error, time_used, state)
         if self._judge.goes_back:
@@ -494,10 +360,10 @@ class Fit:
         assert kept is not None
         for parameter, value in zip(self.field.parameters(), kept.parameters, strict=True):
             parameter.copy_(value)
-        self.gain_p, self.led_na_l2 = kept.gain_p.copy(), kept.led_na_l2.clone()
+        self.gain_p, self.leds.na_l2 = kept.gain_p.copy(), kept.led_na_l2.clone()
         stage = self._stages[self._to_do[0]]
         if isinstance(stage, WaveStage):
-            stage.turn_leds(self.led_na_l2)
+            stage.turn_leds(self.leds.na_l2)
 
     @property
     def has_best(self) -> bool:
@@ -529,14 +395,6 @@ class Fit:
         grid = replace(linear.grid, shape_zyx=(linear.grid.shape_zyx[0], *self.setup.image_shape))
         return assess(
             linear.crop(linear.volume(self.field)[0]), grid, self.setup.optics,
-            linear.images_pyx / gain_p[:, None, None], self._brightness_pl[linear.rows], self.led_na_l2,
+            linear.images_pyx / gain_p[:, None, None], self._brightness_pl[linear.rows], self.leds.na_l2,
             predicted, measured, self._pulse,
         )  # fmt: skip
-
-    def led_gain_l(self) -> NDArray[np.float64]:
-        """Brightness of each LED that was lit alone, (L,); NaN for the others."""
-        brightness_pl = self.setup.patterns_pl
-        gain_l = np.full(brightness_pl.shape[1], np.nan)
-        alone = np.flatnonzero((brightness_pl > 0).sum(axis=1) == 1)
-        gain_l[brightness_pl[alone].argmax(axis=1)] = self.gain_p[alone]
-        return gain_l

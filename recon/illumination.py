@@ -8,6 +8,7 @@ stay.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 from acquisition.aperture import inside_aperture
 from acquisition.board_pose import BoardPose
 from acquisition.calibrate import fit_pose
+from acquisition.capture import Calibration
 from recon.measurement import choose_held_out
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import Calibration, CaptureHeader, Optics
+    from acquisition.capture import CaptureHeader, Optics
     from recon.measurement import Images
 
 RIM_NA = 0.01
@@ -50,6 +52,11 @@ class Illumination:
     optics: Optics
     origin: str
     pose: BoardPose | None
+
+    def calibration(self) -> Calibration:
+        """Tell these directions as a capture's calibration does."""
+        unknown_l = np.full(len(self.led_na_l2), np.nan)
+        return Calibration(self.led_na_l2, unknown_l, self.optics.objective_na, math.nan, self.origin)
 
     def bright_field(self, patterns_pl: NDArray[np.float32]) -> NDArray[np.int64]:
         """Rows of patterns whose LEDs all shine into the objective's aperture."""
@@ -114,3 +121,11 @@ def from_rims(
         f" {pose.objective_na:.4f}."
     )
     return from_pose(header, pose, "rims")
+
+
+def led_gain_l(brightness_pl: NDArray[np.float32], gain_p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Brightness of each LED that was lit alone, (L,), from that of each pattern; NaN for the others."""
+    gain_l = np.full(brightness_pl.shape[1], np.nan)
+    alone = np.flatnonzero((brightness_pl > 0).sum(axis=1) == 1)
+    gain_l[brightness_pl[alone].argmax(axis=1)] = gain_p[alone]
+    return gain_l

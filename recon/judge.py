@@ -39,6 +39,37 @@ TOLERANCE = 0.02
 """A smoother field may predict the held-out patterns worse than the best one by this fraction."""
 
 
+LEAST_STEPS = 10
+"""Of each stage, however short the time: before, nothing can be told from it."""
+STEPS_WITHOUT_JUDGE = 25
+"""Steps of each stage but the last, where nothing is held out."""
+STAGE_TIME = {"coarse": 0.15, "linear": 0.4}
+"""Share of the time limit at which a stage gives way to the next."""
+STAGE_IMPROVEMENT = 0.01
+"""It also does when an evaluation improves the held-out error by less than this fraction."""
+
+
+def stage_suffices(stage: str, steps: int, held_out: float | None, before: float | None, time_used: float) -> bool:
+    """Whether a stage that is not the last has told the field what it can.
+
+    Parameters
+    ----------
+    stage, steps
+        Its name, and its steps so far.
+    held_out, before
+        Held-out error at this evaluation and at the one before; None: not known.
+    time_used
+        Share of the time limit that has passed.
+    """
+    if steps < LEAST_STEPS:
+        return False
+    if time_used > STAGE_TIME[stage]:
+        return True
+    if held_out is None or before is None:
+        return steps >= STEPS_WITHOUT_JUDGE
+    return held_out > before * (1.0 - STAGE_IMPROVEMENT)
+
+
 @dataclass(frozen=True, eq=False)
 class Kept:
     """A state of a fit.

@@ -164,6 +164,11 @@ class ErrorSurvey:
         self._to_do.pop(0)
 
 
+def unknown_errors(measured: MeasuredImages) -> NDArray[np.float32]:
+    """Errors of all patterns, (P,), before any was found."""
+    return np.full(len(measured.patterns_pl), np.nan, np.float32)
+
+
 def lights_of(
     run: int, shown: Box, patterns_pl: NDArray[np.float32], error_p: NDArray[np.float32], told: str = ""
 ) -> Lights:

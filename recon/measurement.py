@@ -26,7 +26,7 @@ from acquisition.capture import DarkFrame, counts_without_light
 from acquisition.errors import OperatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -199,6 +199,32 @@ class Measurement:
     def mean_is_one(self) -> bool:
         """See `Images.mean_is_one`."""
         return self._background_pyx is None
+
+    def check(self, notify: Callable[[str], None]) -> None:
+        """All frames are there: tell what is wrong with their light.
+
+        Raises
+        ------
+        OperatorError
+            None of them is of use.
+        """
+        if not self._sums and self.saturated:
+            raise OperatorError(
+                f"All frames of the capture are saturated: up to {max(self.saturated.values()):.0%} of their pixels.",
+                "Capture again with a shorter exposure; `fieldscope capture --expose auto` finds it.",
+            )
+        if not self._sums:
+            raise OperatorError(
+                "The capture has no frame with light in it.",
+                "Check exposure and LEDs, then capture again; `fieldscope info` shows the file.",
+            )
+        kept = {row: share for row, share in self.saturated.items() if row in self._sums}
+        if kept:
+            worst = max(kept, key=lambda row: kept[row])
+            notify(
+                f"{len(kept)} patterns have saturated pixels, most of all pattern {worst}: {kept[worst]:.1%}. The"
+                " index is less certain where the images are brightest."
+            )
 
     def image(self, pattern: int) -> NDArray[np.float32] | None:
         """Return the image of a pattern as measured so far, (H, W); None while there is none."""

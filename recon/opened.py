@@ -1,4 +1,4 @@
-"""Fields of a time-lapse, kept at hand: those looked at last, and the one that is likely to be wanted next."""
+"""Fields of files, kept at hand: those looked at last, and the one that is likely to be wanted next."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon.field_file import read_field
+from recon.tiles import TiledField
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from recon.result import Field
-    from recon.tiles import TiledField
 
 KEPT_BYTES = 400e6
 """Of parameters; what was not looked at for longest is forgotten first."""
@@ -25,10 +27,12 @@ class OpenedFields:
     ----------
     device
         Where the fields are evaluated.
+    pulse
+        Called often while they are.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, pulse: Callable[[], None]) -> None:
+        self._device, self._pulse = device, pulse
         self._fields: OrderedDict[tuple[str, int], Field | TiledField] = OrderedDict()
 
     def get(self, path: str) -> Field | TiledField:
@@ -36,7 +40,15 @@ class OpenedFields:
         key = path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0
         if key not in self._fields:
             self._fields[key] = read_field(path, self._device)
+            set_pulse(self._fields[key], self._pulse)
         self._fields.move_to_end(key)
         while len(self._fields) > 1 and sum(f.parameter_bytes for f in self._fields.values()) > KEPT_BYTES:
             self._fields.popitem(last=False)
         return self._fields[key]
+
+
+def set_pulse(field: Field | TiledField, pulse: Callable[[], None]) -> None:
+    """Have a pulse called often while a field is evaluated; what it raises ends that."""
+    for tile in field.tiles if isinstance(field, TiledField) else (field,):
+        if tile is not None:
+            tile.network.pulse = pulse

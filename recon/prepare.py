@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from acquisition.errors import OperatorError
-from recon.fit import Setup
 from recon.forward.model import kind_of_model
 from recon.grid import choose_grid, default_depths_um, pad_pixels
 from recon.illumination import held_out_by_profile
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureHeader, Optics
+    from recon.grid import VolumeGrid
     from recon.illumination import Illumination
     from recon.measurement import Images
     from recon.messages import FitSettings
@@ -32,6 +33,43 @@ LEAST_FITTED = 2
 
 RIM_SHARE = 0.5
 """The volume reaches beyond the images where their rims have this share of the contrast of the whole."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a fit starts from.
+
+    Attributes
+    ----------
+    optics, led_na_l2
+        The microscope and its LEDs' directions (L, 2), as calibrated.
+    patterns_pl
+        Brightness of each LED in each of the capture's patterns, (P, L).
+    image_shape
+        Rows and columns of the images.
+    grid, pad
+        The volume, for the final model; wider than the images by `pad` pixels on each side.
+    model, wave_model
+        The forward model, or "auto"; the multi-slice model that `auto` may take.
+    bright_field
+        Rows of the patterns that all stages can take.
+    held_out
+        Those of them that are never fitted.
+    dark_field
+        Rows of the patterns that only wave stages can take. Rows that are neither are left out.
+    """
+
+    optics: Optics
+    led_na_l2: NDArray[np.float64]
+    patterns_pl: NDArray[np.float32]
+    image_shape: tuple[int, int]
+    grid: VolumeGrid
+    pad: int
+    model: str
+    wave_model: str
+    bright_field: tuple[int, ...]
+    held_out: tuple[int, ...]
+    dark_field: tuple[int, ...] = ()
 
 
 def prepare(

@@ -15,7 +15,6 @@ from __future__ import annotations
 import enum
 import math
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,19 +23,17 @@ import numpy as np
 from acquisition.capture import Calibration, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
-from recon.account import Account, check_time_limit
+from recon.account import Account, check_time_limit, field_ready
+from recon.beginning import Beginnings
 from recon.checkpoint import Checkpoint
 from recon.device import choose_device, memory_mb
-from recon.earlier import light_of, same_box
 from recon.field import no_pulse
 from recon.field_file import program_versions
-from recon.fit import Fit
-from recon.grid import axial_period_um, choose_grid, inner_bounds_um, lateral_period_um
-from recon.illumination import from_rims, held_out_by_profile, nominal, stored
+from recon.grid import choose_grid, inner_bounds_um
+from recon.illumination import from_rims, held_out_by_profile, led_gain_l, nominal, stored
 from recon.lights import lights_of
 from recon.measurement import SATURATED_MOST, Measurement
-from recon.prepare import depths_um, prepare
-from recon.quality import value_range
+from recon.prepare import depths_um
 from recon.result import Field, History
 
 if TYPE_CHECKING:
@@ -44,8 +41,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import CaptureHeader, DarkFrame, Optics
+    from acquisition.capture import CaptureHeader, DarkFrame
     from recon.assessment import Assessment
+    from recon.beginning import Begun
+    from recon.fit import Fit
     from recon.lights import MeasuredImages
     from recon.measurement import Images
     from recon.messages import Event, FitSettings
@@ -65,10 +64,6 @@ STAGE_TEXT = {
     "wave": "a few images at a time, {model} model",
 }
 """What the stages of a fit do, in the operator's words."""
-
-
-def no_notice(text: str) -> None:
-    """Not told: while frames still come, all of it may change."""
 
 
 class State(enum.Enum):
@@ -150,9 +145,9 @@ class Reconstruction:
         self._calibrated = calibration is not None
         self._last = last
         self._started_from = ""
+        self._beginnings = Beginnings(header, settings, self.device, pulse, self._account)
         self._ending = ""
         self._fit: Fit | None = None
-        self._pulse = pulse
         self._stage = ""
         self._complete = False
         self._final = False
@@ -238,104 +233,43 @@ class Reconstruction:
     def _renew(self) -> None:
         images = self._measurement.images()
         self._patterns_in_fit, self._frames_in_fit = len(images.pattern_p), images.frames
-        if self._complete:
-            saturated = self._measurement.saturated
-            if len(images.pattern_p) == 0 and saturated:
-                raise OperatorError(
-                    f"All frames of the capture are saturated: up to {max(saturated.values()):.0%} of their pixels.",
-                    "Capture again with a shorter exposure; `fieldscope capture --expose auto` finds it.",
-                )
-            kept = {row: share for row, share in saturated.items() if row in images.pattern_p}
-            if kept:
-                worst = max(kept, key=lambda row: kept[row])
-                self._account.notify(
-                    f"{len(kept)} patterns have saturated pixels, most of all pattern {worst}: {kept[worst]:.1%}. The"
-                    " index is less certain where the images are brightest."
-                )
-            if len(images.pattern_p) == 0:
-                raise OperatorError(
-                    "The capture has no frame with light in it.",
-                    "Check exposure and LEDs, then capture again; `fieldscope info` shows the file.",
-                )
-            if self._last is not None:
-                fit = self._fit_from_last(images, self._last)
-                self._last = None
-                if fit is not None:
-                    self._take(fit, fit.volume().real.cpu().numpy())
-                    return
-            if not self._calibrated:
-                self._emit(messages.Phase(self.run, "calibrating", "where the LEDs are, from the images' spectra"))
-                held_out = held_out_by_profile(self._header, images.pattern_p, self.settings.hold_out)
-                self._light = from_rims(self._header, images, self._account.notify, held_out)
-                self._calibrated = True
-        try:
-            # While frames still come, only the linear model is quick enough to follow.
-            settings = self.settings if self._complete else replace(self.settings, model="born")
-            notify = self._account.notify if self._complete else no_notice
-            setup = prepare(self._header, self._light, images, settings, notify)
-        except OperatorError:
-            if self._complete:
-                raise
-            return  # too few frames yet
-        fit = Fit(setup, self.device, self.settings.seed, self._pulse, self._account.notify)
-        fit.set_images(images)
-        dn_zyx = self._go_on(fit)
-        if dn_zyx is None:
-            fitted = len(setup.bright_field) - len(setup.held_out)
-            self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
-            dn_zyx = fit.first_volume().real.cpu().numpy()
-        self._take(fit, dn_zyx)
-
-    def _fit_from_last(self, images: Images, last: Field) -> Fit | None:
-        """Begin from an earlier field, its light included; None where a fit of these images alone begins better."""
-        self._emit(messages.Phase(self.run, "first volume", "from the field before"))
-        told: list[str] = []
-        try:
-            setup = prepare(self._header, light_of(last), images, self.settings, told.append)
-        except OperatorError:  # of the light as it was; whoever starts anew says what is wrong with the images
-            return None
-        if not same_box(setup, last):
-            self._account.notify("The field before fills another box: the fit starts anew.")
-            return None
-        fit = Fit(setup, self.device, self.settings.seed, self._pulse, told.append)
-        fit.set_images(images)
-        fit.first_volume()
-        start = fit.take_up(last)
-        if start is None or not start.is_better:
-            self._account.notify(start.text if start else "The field before is built otherwise: the fit starts anew.")
-            return None
-        for text in (start.text, *told):
-            self._account.notify(text)
-        fit.notify = self._account.notify
-        self._started_from = Path(self.settings.start_from).name
-        return fit
-
-    def _take(self, fit: Fit, dn_zyx: NDArray[np.float32]) -> None:
-        """Go on with a fit that has begun; `dn_zyx` samples what it begins from, however coarsely."""
-        self._fit, self._final = fit, self._complete
-        self._changes += 1
+        begun = self._from_before(images) if self._complete else None
+        if begun is None:
+            try:
+                begun = self._beginnings.anew(images, self._light, self._complete)
+            except OperatorError:
+                if self._complete:
+                    raise
+                return  # too few frames yet
+        self._fit, self._final = begun.fit, self._complete
+        if self._complete:  # their memory is wanted
+            self._resumed = self._last = None
+        self._started_from = begun.started_from
+        self._steps += begun.steps
+        self._changes += 1 + begun.steps
         self.state = State.FITTING
         self._stage = ""
-        bounds_um = inner_bounds_um(fit.setup.grid, fit.setup.pad)
-        self._emit(field_ready(self.run, bounds_um, self._header.optics, dn_zyx))
+        setup = begun.fit.setup
+        bounds_um = inner_bounds_um(setup.grid, setup.pad)
+        self._emit(field_ready(self.run, bounds_um, self._header.optics, begun.dn_zyx))
         self._tell_lights()
         if self._final and self._ending:
             self._end(self._ending)
 
-    def _go_on(self, fit: Fit) -> NDArray[np.float32] | None:
-        """Have a fit go on where a lost process had come to; a coarse dn (Z, Y, X), None where that cannot be."""
-        resumed = self._resumed
-        if resumed is None or resumed.standing is None or not isinstance(resumed.field, Field):
-            return None
-        if (resumed.field.grid, resumed.field.pad) != (fit.setup.grid, fit.setup.pad):
-            self._account.notify("The frames ask for another volume than before: the fit begins anew.")
-            return None
-        steps = resumed.field.history.steps
-        self._emit(messages.Phase(self.run, "going on", f"from step {steps}, where the lost process had come to"))
-        fit.go_on(resumed.field.network, resumed.standing)
-        self._steps = self._changes = steps
-        dn_zyx: NDArray[np.float32] = resumed.field.volume((16, 64, 64)).real - np.float32(resumed.field.medium_index)
-        return dn_zyx
+    def _from_before(self, images: Images) -> Begun | None:
+        """All frames are there: begin from what is known of them already; None: anew, in the light that they show."""
+        self._measurement.check(self._account.notify)
+        begun = None
+        if self._resumed is not None:
+            begun = self._beginnings.go_on(self._resumed, images, self._light)
+        if begun is None and self._last is not None:
+            begun = self._beginnings.from_earlier(self._last, images)
+        if begun is None and not self._calibrated:
+            self._account.phase("calibrating", "where the LEDs are, from the images' spectra")
+            held_out = held_out_by_profile(self._header, images.pattern_p, self.settings.hold_out)
+            self._light = from_rims(self._header, images, self._account.notify, held_out)
+            self._calibrated = True
+        return begun
 
     def _fit_step(self) -> None:
         assert self._fit is not None
@@ -345,7 +279,7 @@ class Reconstruction:
         state = self._fit.step(min(used, 1.0))
         if state.stage != self._stage:
             self._stage = state.stage
-            self._emit(messages.Phase(self.run, "fitting", STAGE_TEXT[state.stage].format(model=self._fit.stage_model)))
+            self._account.phase("fitting", STAGE_TEXT[state.stage].format(model=self._fit.stage_model))
         self._steps += 1
         self._changes += 1
         self._last_loss, self._held_out_error = state.loss, state.held_out_error
@@ -375,7 +309,7 @@ class Reconstruction:
         assert self._fit is not None
         self._held_out_error, self._last_loss = self._fit.keep_best()
         self._changes += 1
-        self._emit(messages.Phase(self.run, "assessing", "resolution and uncertainty"))
+        self._account.phase("assessing", "resolution and uncertainty")
         try:
             self._assessment = self._fit.assess()
         except RuntimeError as error:  # what is told about a field must not cost the field
@@ -418,16 +352,13 @@ class Reconstruction:
     def checkpoint(self) -> Checkpoint:
         """What another process needs to go on from here."""
         assert self._fit is not None
-        light, finished = self._light, self.state is State.FINISHED
-        known = self._calibrated and self._final
-        no_gain_l = np.full(len(light.led_na_l2), np.nan)
-        found = Calibration(light.led_na_l2, no_gain_l, light.optics.objective_na, math.nan, light.origin)
+        finished, known = self.state is State.FINISHED, self._calibrated and self._final
         return Checkpoint(
             self.field(),
             self.settings,
             finished,
             0.0 if self._complete_s is None else time.monotonic() - self._complete_s,
-            found if known else None,
+            self._light.calibration() if known else None,
             self._fit.standing if self._final and not finished else None,
         )
 
@@ -449,9 +380,9 @@ class Reconstruction:
             seed=self.settings.seed,
             capture_name=Path(self.capture_path).name if self.capture_path else self._capture_name,
             capture_sha256=self._sha256,
-            led_na_l2=self._fit.led_na_l2.cpu().numpy(),
+            led_na_l2=self._fit.leds.na_l2.cpu().numpy(),
             pattern_gain_p=self._fit.gain_p,
-            led_gain_l=self._fit.led_gain_l(),
+            led_gain_l=led_gain_l(setup.patterns_pl, self._fit.gain_p),
             versions=program_versions(),
             capture_folder=str(Path(self.capture_path).absolute().parent) if self.capture_path else "",
             time_point=self.settings.time_point or 0,
@@ -460,12 +391,3 @@ class Reconstruction:
             started_from=self._started_from,
         )
         return Field(self._fit.field, setup.grid, setup.optics, history, setup.pad, self._assessment)
-
-
-def field_ready(
-    run: int, bounds_um: NDArray[np.float64], optics: Optics, dn_zyx: NDArray[np.float32]
-) -> messages.FieldReady:
-    """Announce that there is a field to look at; `dn_zyx` (Z, Y, X) samples it for a first contrast."""
-    low, high = value_range(dn_zyx)
-    resolution_um = lateral_period_um(optics), axial_period_um(optics)
-    return messages.FieldReady(run, bounds_um, optics.medium_index, (min(0.0, low), high), resolution_um)

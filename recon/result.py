@@ -235,6 +235,11 @@ class Box(ABC):
         planes = [self._filled([axes[0], axes[1], axes[2][k : k + 1]]) for k in range(shape[0])]
         return np.concatenate(planes) + np.complex64(self.medium_index)
 
+    def coarse_dn(self) -> NDArray[np.float32]:
+        """Sample dn coarsely, (Z, Y, X), for a first contrast."""
+        dn_zyx: NDArray[np.float32] = self.volume((16, 64, 64)).real - np.float32(self.medium_index)
+        return dn_zyx
+
     def slice(self, origin: ArrayLike, u: ArrayLike, v: ArrayLike, shape: tuple[int, int]) -> NDArray[np.complex64]:
         """Sample any plane, upright or oblique.
 

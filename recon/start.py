@@ -106,9 +106,8 @@ def start_stored(
         resumed,
         last if isinstance(last, Field) else None,
     )
-    frames = zip(capture.pattern_n.tolist(), capture.images_nyx, capture.exposure_ms_n.tolist(), strict=True)
-    for pattern, image_yx, exposure_ms in frames:
-        run_of_file.add_frame(pattern, image_yx, exposure_ms)
+    for frame in capture.frames():
+        run_of_file.add_frame(*frame)
     run_of_file.frames_done(capture_path)
     return run_of_file
 
@@ -137,9 +136,8 @@ def resume_live(
     stored = read_visit(capture_path, settings, None if side is None else central_window(header.image_shape, side))
     for dark in stored.darks:
         begun.add_frame(-1, dark.image_yx, dark.exposure_ms)
-    frames = zip(stored.pattern_n.tolist(), stored.images_nyx, stored.exposure_ms_n.tolist(), strict=True)
-    for pattern, image_yx, exposure_ms in frames:
-        begun.add_frame(pattern, image_yx, exposure_ms)
+    for frame in stored.frames():
+        begun.add_frame(*frame)
     return begun
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,8 @@ class StoredImages:
         if pattern not in self._kept:
             capture = read_visit(str(self._path), self._settings, None, [pattern])
             measurement = Measurement(self._header, capture.darks, capture.background_pyx)
-            for image_yx, exposure_ms in zip(capture.images_nyx, capture.exposure_ms_n.tolist(), strict=True):
-                measurement.add(pattern, image_yx, exposure_ms)
+            for frame in capture.frames():
+                measurement.add(*frame)
             while len(self._kept) >= KEPT:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[pattern] = measurement.image(pattern)
@@ -110,6 +111,13 @@ def beside(field_path: str, shown: Box) -> tuple[StoredImages | None, str]:
 
 
 def _changed(path: Path, history: History) -> str:
-    if not history.capture_sha256 or path.stat().st_size > HASHED_UP_TO or sha256_of(path) == history.capture_sha256:
+    state = path.stat()
+    if not history.capture_sha256 or state.st_size > HASHED_UP_TO:
         return ""
-    return f"{path.name} has changed since this field was made of it."
+    same = _sha256(path, state.st_size, state.st_mtime_ns) == history.capture_sha256
+    return "" if same else f"{path.name} has changed since this field was made of it."
+
+
+@lru_cache(maxsize=4)  # the fields of a time-lapse are of one capture, and each that is looked at asks
+def _sha256(path: Path, size: int, changed_ns: int) -> str:
+    return sha256_of(path)

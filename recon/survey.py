@@ -172,9 +172,8 @@ def normalised(capture: Capture, light: Illumination) -> Images:
     """Images of a capture that was read, relative to the empty field."""
     header = replace(capture.header, led_na_l2=light.led_na_l2, optics=light.optics)
     measurement = Measurement(header, capture.darks, capture.background_pyx)
-    frames = zip(capture.pattern_n.tolist(), capture.images_nyx, capture.exposure_ms_n.tolist(), strict=True)
-    for pattern, image_yx, exposure_ms in frames:
-        measurement.add(pattern, image_yx, exposure_ms)
+    for frame in capture.frames():
+        measurement.add(*frame)
     return measurement.images()
 
 

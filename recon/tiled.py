@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acquisition.capture import Calibration, sha256_of
+from acquisition.capture import sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
 from recon.account import NOT_FINISHED, Account, check_time_limit, tell_missing
@@ -33,6 +33,7 @@ from recon.stored_images import StoredImages
 from recon.survey import survey_capture
 from recon.tiles import TiledField, central_window
 from recon.visit import read_visit
+from recon.whole import detached, joint_history, mean_of_known, whole_bounds_um
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,7 +196,7 @@ class TiledReconstruction:
             self.state = self._middle.state
             return worked
         if self._survey is None:
-            self._emit(messages.Phase(self.run, "surveying", "LEDs and contrast of all tiles"))
+            self._account.phase("surveying", "LEDs and contrast of all tiles")
             glance = read_visit(self.capture_path, self.settings, central_window(self._header.image_shape, 1))
             tell_missing(self.run, glance, self._emit)
             self._survey = survey_capture(
@@ -233,6 +234,7 @@ class TiledReconstruction:
             if tile is not None and tile.history.reason != NOT_FINISHED:
                 self._number, self._tiles[number] = number, tile
                 self._reasons.append(tile.history.reason)
+                self._errors.append(np.full(len(self._header.patterns_pl), np.nan))
                 self._model = tile.history.forward_model  # type: ignore[assignment]
                 self._steps_before += tile.history.steps
                 self._next_tile()
@@ -240,12 +242,11 @@ class TiledReconstruction:
     def _begin_tile(self, survey: Survey) -> None:
         """Read the next tile and make its reconstruction."""
         gc.collect()  # a reconstruction and its fit refer to each other: those before would wait for their end
-        self._number, light = self._to_do[0], survey.light
+        self._number = self._to_do[0]
         part = read_visit(self.capture_path, self.settings, survey.tiling.window(self._number))
         share = np.where(survey.empty_t[self._to_do], EMPTY_TIME, 1.0)
         seconds = max(LEAST_SECONDS, self._left_s() * float(share[0] / share.sum()))
-        led_na_l2 = survey.led_na_l2(self._number)
-        no_gain_l = np.full(len(led_na_l2), np.nan)
+        light = replace(survey.light, led_na_l2=survey.led_na_l2(self._number))
         tile = Reconstruction(
             self.run,
             part.header,
@@ -255,12 +256,11 @@ class TiledReconstruction:
             part.background_pyx,
             pulse=self._pulse,
             available=part.pattern_n,
-            calibration=Calibration(led_na_l2, no_gain_l, light.optics.objective_na, math.nan, light.origin),
+            calibration=light.calibration(),
             last=self._last_of_tile(survey),
         )
-        frames = zip(part.pattern_n.tolist(), part.images_nyx, part.exposure_ms_n.tolist(), strict=True)
-        for pattern, image_yx, exposure_ms in frames:
-            tile.add_frame(pattern, image_yx, exposure_ms)
+        for frame in part.frames():
+            tile.add_frame(*frame)
         tile.frames_done()
         self._tile = tile
 
@@ -333,7 +333,7 @@ class TiledReconstruction:
             case messages.FieldReady():
                 if not self._announced:
                     self._announced = True
-                    bounds_um = self._whole_bounds_um(event.bounds_um)
+                    bounds_um = whole_bounds_um(self._header, event.bounds_um)
                     self._emit(replace(event, bounds_um=bounds_um))
             case messages.FitProgress(step=step):
                 self._emit(
@@ -346,15 +346,6 @@ class TiledReconstruction:
                 self._account.notify(text, f"{self._tile_text()}: ")
             case _:
                 self._emit(event)
-
-    def _whole_bounds_um(self, tile_um: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Bounds of the whole from those of a tile: same depths."""
-        rows, columns = self._header.image_shape
-        pixel_um = self._header.optics.pixel_um
-        lower = (np.array([-(columns // 2), -(rows // 2)]) - 0.5) * pixel_um
-        whole = tile_um.copy()
-        whole[:, :2] = lower, lower + np.array([columns, rows]) * pixel_um
-        return whole
 
     def _tell_lights(self) -> None:
         """Tell the errors of the patterns, each the mean over the tiles done."""
@@ -415,49 +406,27 @@ class TiledReconstruction:
         return TiledField(tuple(tiles), self._survey.tiling, self._survey.light.optics, self._history(tiles), height_mm)
 
     def _history(self, tiles: list[Field | None]) -> History:
-        """History of the whole: errors by the tiles' shares in all contrast, brightness as their mean."""
         assert self._survey is not None
-        done = [(tile.history, weight) for tile, weight in zip(tiles, self._survey.contrast_t, strict=True) if tile]
-        histories = [history for history, _ in done]
-        errors = [(h.held_out_error, w) for h, w in done if h.held_out_error is not None]
-        total = sum(weight for _, weight in errors)
-        held_out_error = math.sqrt(sum(w * e**2 for e, w in errors) / total) if total > 0 else None
-        return History(
-            forward_model=histories[0].forward_model,
+        settings = self._survey.settings
+        unknown = np.empty(0)  # until it is known of the tiles
+        whole = History(
+            forward_model=settings.model,
             reason=self._account.reason,
-            held_out_error=held_out_error,
-            training_loss=float(np.mean([history.training_loss for history in histories])),
-            held_out=self._survey.settings.hold_out,
-            steps=sum(history.steps for history in histories),
+            held_out_error=None,
+            training_loss=math.nan,
+            held_out=settings.hold_out,
+            steps=0,
             seconds=self._account.seconds,
             seed=self.settings.seed,
             capture_name=Path(self.capture_path).name,
             capture_sha256=self._sha256,
             led_na_l2=self._survey.light.led_na_l2,
-            pattern_gain_p=mean_of_known([history.pattern_gain_p for history in histories]),
-            led_gain_l=mean_of_known([history.led_gain_l for history in histories]),
+            pattern_gain_p=unknown,
+            led_gain_l=unknown,
             versions=program_versions(),
             capture_folder=str(Path(self.capture_path).absolute().parent),
             time_point=self.settings.time_point or 0,
             position=self.settings.position or 0,
             stage_um=self._header.stage_um(self.settings.position or 0),
-            started_from=histories[0].started_from,
         )
-
-
-def detached(field: Field) -> Field:
-    """The field with nothing of the fit, in memory of its own: that of the device is for the tile being fitted."""
-    network = field.network.to("cpu").requires_grad_(False)
-    for parameter in network.parameters():
-        parameter.grad = None
-    return replace(field, network=network)
-
-
-def mean_of_known(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Mean of arrays of the same shape where any of them is a number; NaN elsewhere."""
-    stack = np.stack(values)
-    known = np.isfinite(stack)
-    count = known.sum(axis=0)
-    total = np.where(known, stack, 0.0).sum(axis=0)
-    mean: NDArray[np.float64] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return mean
+        return joint_history(tiles, self._survey.contrast_t, whole)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from acquisition.camera import CameraError
-from acquisition.instrument import Instrument, InstrumentBusyError, LiveView, Turns, open_instrument
+from acquisition.instrument import Instrument, InstrumentBusyError, Turns, open_instrument
 from acquisition.led_array.protocol import LedArrayError
+from acquisition.live_view import LiveView
 from acquisition.profile import Profile, load_profile, parse_profile
 from acquisition.scan import FinishReason, Scan
 from acquisition.simulated.board import BoardFault

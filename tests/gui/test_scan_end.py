@@ -66,7 +66,8 @@ def live_run(window: MainWindow, path: Path) -> tuple[fakes.FakeProcess, int]:
     flow, bridge = window.workflow, window.bridge
     run = bridge.start_live(None, window.panels.fit.settings(), path.name)  # type: ignore[arg-type]
     assert run is not None
-    flow._live_run, flow.capture_path, flow._live_wanted = run, path, False
+    flow._live_run, flow.capture_path = run, path
+    flow.live_image.set_wanted(False)
     nothing = lambda *_: None  # noqa: E731
     window.service._scan = SimpleNamespace(cancel=nothing, wait=nothing, abandon=nothing)  # type: ignore[assignment]
     process = bridge._process

@@ -12,15 +12,15 @@ import pytest
 from acquisition.errors import OperatorError
 from acquisition.estimate import duration_text
 from gui.app import check_versions
+from gui.camera_picture import CameraPicture
 from gui.contrast_panel import automatic_levels
-from gui.instrument_service import CameraPicture
+from gui.field_names import capture_name
 from gui.lengths import length_text, round_length_um
 from gui.live_panel import LivePanel
 from gui.picture_channel import LOST_AFTER_S, PictureChannel
 from gui.planes import XY, Plane
 from gui.pupil_view import PupilView
 from gui.settings import WindowSettings, load_settings, save_settings
-from gui.workflow import capture_name
 
 
 @pytest.mark.parametrize(

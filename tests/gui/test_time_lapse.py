@@ -262,7 +262,7 @@ def small_profile(tmp_path: Path) -> str:
 def test_a_real_scan_of_two_time_points_with_measured_exposure(window: MainWindow, tmp_path: Path, qtbot: Any) -> None:
     flow, acquire = window.workflow, window.panels.acquire
     flow.folder = tmp_path
-    flow._live_wanted = False
+    flow.live_image.set_wanted(False)
     flow.choose_profile(small_profile(tmp_path))
     flow.connect_instrument()
     qtbot.waitUntil(lambda: flow.plan is not None, timeout=20_000)

@@ -147,8 +147,8 @@ def test_dark_field_has_a_say_in_a_wave_fit(mixed):
 
 def test_held_out_patterns_never_touch_a_wave_fit(mixed, monkeypatch):
     """Rubbish in their place changes the figure of merit alone; it would end stages as well, so here time does."""
-    monkeypatch.setattr("recon.fit.STAGE_TIME", {"coarse": 0.0, "linear": 0.0})
-    monkeypatch.setattr("recon.fit.LEAST_STEPS", 1)
+    monkeypatch.setattr("recon.judge.STAGE_TIME", {"coarse": 0.0, "linear": 0.0})
+    monkeypatch.setattr("recon.judge.LEAST_STEPS", 1)
     rubbish = mixed.counts_pyx.copy()
     rubbish[[3, 8]] = np.random.default_rng(9).integers(0, 60000, (2, 48, 48), np.uint16)
     found, errors = [], []

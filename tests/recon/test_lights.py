@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,15 +12,18 @@ import torch
 from acquisition.capture import CaptureWriter, Frame, read_capture, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages
-from recon.field import NeuralField, design_field
+from recon.field import Interrupted, NeuralField, design_field
+from recon.field_file import write_field
 from recon.grid import choose_grid
 from recon.lights import ErrorSurvey, NothingMeasured, light_pair, light_picture, lights_of, thinned
 from recon.measurement import Measurement
 from recon.messages import NO_PATTERN, RequestLight
 from recon.quality import contrast_error, contrast_errors
+from recon.reconstruct import State
 from recon.result import Field, History
 from recon.stored_images import StoredImages, beside
-from recon.worker import Worker, _Stop
+from recon.subject import Opened
+from recon.worker import NOBODYS_RUN, Worker
 from tests.mie import mie_intensity
 from tests.recon.simulate import SHORT_WAVES, bead, photograph, rings
 from tests.recon.test_reconstruct import QUICK, after_steps
@@ -251,7 +255,7 @@ def test_a_file_gives_the_images_that_the_fit_saw(field, capture):
         of_scan = replace(field, history=history("ssnp", time_point=time_point, position=0))
         stored = StoredImages(capture, of_scan)
         whole = read_capture(capture, visit=(time_point, 0))
-        measurement = Measurement(whole.header, whole.dark_yx, whole.background_pyx)
+        measurement = Measurement(whole.header, whole.darks, whole.background_pyx)
         for pattern, image_yx in zip(whole.pattern_n.tolist(), whole.images_nyx, strict=True):
             measurement.add(pattern, image_yx)
         assert stored.mean_is_one is measurement.mean_is_one is False
@@ -319,8 +323,8 @@ class Line:
 
 @pytest.fixture
 def worker(field, measured):
-    worker = Worker(Line(), "cpu", run=1)
-    worker.opened, worker._measured = field, measured
+    worker = Worker(Line(), "cpu")
+    worker._begin(1).opened = Opened(field, measured)
     return worker
 
 
@@ -330,7 +334,7 @@ def plane(view, request):
 
 
 def test_a_newer_request_ends_the_painting_of_an_older_and_slices_are_painted_within_it(worker, monkeypatch):
-    line = worker.connection
+    line = worker._connection
     intensity = Field.intensity
 
     def meanwhile(field, na):
@@ -345,13 +349,13 @@ def test_a_newer_request_ends_the_painting_of_an_older_and_slices_are_painted_wi
     worker._work()
     worker._work()
     assert sorted((answer.view, answer.request) for answer in line.answers()) == [("light", 2), ("xy", 5)]
-    assert not worker._painting
+    assert not worker.painter._painting
     worker._work()
     assert len(line.answers()) == 2, "nothing has changed"
 
 
 def test_a_view_that_is_forgotten_is_not_painted_to_its_end(worker, monkeypatch):
-    line = worker.connection
+    line = worker._connection
 
     def meanwhile(field, na):
         line.coming.append(messages.CloseView(1, "light"))
@@ -361,12 +365,12 @@ def test_a_view_that_is_forgotten_is_not_painted_to_its_end(worker, monkeypatch)
     monkeypatch.setattr(Field, "intensity", meanwhile)
     line.coming.append(RequestLight(1, "light", 1, NO_PATTERN, (0.1, 0.0)))
     worker._take_messages(0.0)
-    worker._paint_waiting()
-    assert not line.answers() and not worker.views
+    worker.painter.paint_waiting()
+    assert not line.answers() and not worker.painter._views
 
 
 def test_the_end_of_a_run_ends_the_painting(worker, monkeypatch):
-    line = worker.connection
+    line = worker._connection
 
     def meanwhile(field, na):
         line.coming.append(messages.Cancel(1))
@@ -376,15 +380,15 @@ def test_the_end_of_a_run_ends_the_painting(worker, monkeypatch):
     monkeypatch.setattr(Field, "intensity", meanwhile)
     line.coming.append(RequestLight(1, "light", 1, NO_PATTERN, (0.1, 0.0)))
     worker._take_messages(0.0)
-    with pytest.raises(_Stop):
+    with pytest.raises(Interrupted):
         worker._work()
-    assert not worker._painting
+    assert not worker.painter._painting
     worker._take_messages(0.0)
-    assert worker.run == -1 and not worker.views
+    assert worker.subject.run == NOBODYS_RUN and not worker.painter._views
 
 
 def test_errors_of_an_opened_field_are_found_once_somebody_looks_at_lights(worker):
-    line = worker.connection
+    line = worker._connection
     assert not worker._work()
     line.coming.append(RequestLight(1, "light", 1, 4))
     worker._take_messages(0.0)
@@ -394,11 +398,26 @@ def test_errors_of_an_opened_field_are_found_once_somebody_looks_at_lights(worke
     assert np.isfinite(told.error_p).all() and told.error_p.max() < 0.3
 
 
+def test_a_run_that_waits_for_frames_has_no_errors_to_find(worker):
+    waiting = SimpleNamespace(has_field=False, state=State.COLLECTING)
+    worker.subject.lights_wanted, worker.subject.reconstruction = True, waiting
+    assert worker.subject.shown() is worker.subject.opened.field, "what a lost process has left"
+    assert not worker.subject.find_error(worker.emit, go_on)
+
+
+def test_a_field_that_is_looked_at_makes_way_for_messages(worker, field, tmp_path):
+    write_field(tmp_path / "later.field.h5", field)
+    worker._handle(messages.LookAt(1, str(tmp_path / "later.field.h5")))
+    worker._connection.coming.append(messages.Cancel(1))
+    with pytest.raises(Interrupted):
+        worker.subject.shown().coarse_dn()
+
+
 def test_a_survey_that_fails_is_given_up(worker, monkeypatch):
     def out_of_memory(field, na):
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(Field, "intensity", out_of_memory)
-    worker._wants_lights = True
+    worker.subject.lights_wanted = True
     assert worker._work() and not worker._work()
-    assert not [event for event in worker.connection.sent if isinstance(event, messages.Failed)]
+    assert not [event for event in worker._connection.sent if isinstance(event, messages.Failed)]

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from recon import messages
+from recon.painter import MAX_CREDIT_S
 from recon.reconstruct import State
-from recon.worker import MAX_CREDIT_S, Worker
+from recon.worker import Worker
 
 STEP_S, PICTURE_S = 0.4, 0.25
 
@@ -36,18 +37,18 @@ class Run:
 @pytest.mark.parametrize("fraction", [0.05, 0.3, 0.9])
 def test_pictures_keep_to_their_share(fraction: float, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now_s=0.0, painted_s=0.0)
-    monkeypatch.setattr("recon.worker.time.monotonic", lambda: clock.now_s)
+    monkeypatch.setattr("recon.painter.time.monotonic", lambda: clock.now_s)
 
-    def paint(asked: messages.PictureRequest, field: object) -> Any:
+    def paint(asked: messages.PictureRequest, *others: object) -> Any:
         clock.now_s += PICTURE_S
         clock.painted_s += PICTURE_S
         return np.zeros((1, 1), np.float32)
 
-    monkeypatch.setattr("recon.worker.paint", paint)
-    monkeypatch.setattr("recon.worker.shared.share", lambda array: array)
+    monkeypatch.setattr("recon.painter.paint", paint)
+    monkeypatch.setattr("recon.painter.shared.share", lambda array: array)
     run = Run(clock)
     worker = Worker(SimpleNamespace(send=lambda event: None))  # type: ignore[arg-type]
-    worker.run, worker.reconstruction = 1, run  # type: ignore[assignment]
+    worker._begin(1).reconstruction = run  # type: ignore[assignment]
     worker._handle(messages.SetViewBudget(fraction))
     for view in ("xy", "xz", "yz"):
         worker._handle(

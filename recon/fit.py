@@ -298,18 +298,19 @@ class Fit:
 
     def _finish_stage(self) -> None:
         """Go on to the next stage; where `auto` has not yet found which, find it."""
-        done = self._to_do.pop(0)
-        if not self._to_do:
-            self._decided = True
+        if len(self._to_do) > 1:
+            self._to_do.pop(0)
+        else:  # pictures are painted meanwhile: what is done stays what there is until this is decided
+            done = self._to_do[0]
             wave = self._wave_for(self.setup.wave_model)
             assert self.field is not None
-            if falls_short(self._linear, wave, self.field, self.notify):
+            waves = falls_short(self._linear, wave, self.field, self.notify)
+            self._decided = True
+            if waves:
                 self._stages["wave"] = wave
-                self._to_do = ["wave"]
-            else:
-                self._to_do = ["linear"]
-                if done == "linear":
-                    return
+            self._to_do = ["wave" if waves else "linear"]
+            if done == self._to_do[0]:
+                return
         self._enter_stage()
 
     @torch.no_grad()
@@ -318,7 +319,7 @@ class Fit:
         if len(self._test_rows) == 0:
             return None
         assert self.field is not None
-        predicted = self._final_stage().predict(self.field, self._test_rows)
+        predicted = self._predicted(self._test_rows)
         self._note_errors(self._test_rows, predicted, self._test_pyx)
         return contrast_error(predicted.cpu().numpy(), self._test_pyx.cpu().numpy())
 
@@ -334,10 +335,14 @@ class Fit:
     def _final_stage(self) -> Stage:
         """The stage whose predictions count: of waves from its first step on, else the linear one of all pixels."""
         begun = self._stage_steps > 0 or self._starts_by_waves
-        by_waves = self._to_do[0] == "wave" and begun
-        stage = self._stages["wave"] if by_waves else self._linear
+        return self._stages["wave"] if self._to_do[0] == "wave" and begun else self._linear
+
+    def _predicted(self, rows: Tensor) -> Tensor:
+        """Images of patterns as the stage that counts predicts them, normalised as the measured ones."""
+        assert self.field is not None
+        stage = self._final_stage()
         stage.mean_is_one = self._mean_is_one
-        return stage
+        return stage.predict(self.field, rows)
 
     def _evaluate(self, error: float, loss: float, time_used: float) -> bool:
         """Have an evaluation judged, and go back where that says so; whether the fit has converged."""
@@ -390,7 +395,7 @@ class Fit:
         assert self.field is not None
         linear = self._linear
         rows, measured = self._judged()
-        predicted = self._final_stage().predict(self.field, rows)
+        predicted = self._predicted(rows)
         gain_p = torch.as_tensor(self.gain_p, dtype=torch.float32, device=self.device)[linear.rows].nan_to_num(1.0)
         grid = replace(linear.grid, shape_zyx=(linear.grid.shape_zyx[0], *self.setup.image_shape))
         return assess(

@@ -22,9 +22,14 @@ AUTO = replace(BORN, model="auto")
 
 
 def fitted(shot, settings, steps, calibration=None):
-    """A reconstruction that was ended after so many steps, and its events."""
+    """A reconstruction that was ended after so many steps, and its events; all the while somebody looks at it."""
     events = []
-    run = Reconstruction(1, shot.header, settings, events.append, calibration=calibration)
+
+    def look():
+        if run.has_field:
+            assert run.field().history.forward_model
+
+    run = Reconstruction(1, shot.header, settings, events.append, calibration=calibration, pulse=look)
     for pattern, counts in enumerate(shot.counts_pyx):
         run.add_frame(pattern, counts)
     run.frames_done()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from acquisition.capture import CaptureHeader
 
 TABLE_NAME = "frames.csv"
@@ -122,12 +124,14 @@ def _write_references(path: Path, header: CaptureHeader, folder: Path) -> None:
     capture = read_capture(path, patterns=[])
     if header.profile_toml:
         (folder / "profile.toml").write_text(header.profile_toml, encoding="utf-8")
-    images = {}
+    images: dict[str, NDArray[np.float32]] = {}
     for number, dark in enumerate(capture.darks):  # the first is that of the main exposure
         images[f"dark/dark{f'_{dark.exposure_ms:g}ms' if number else ''}.tif"] = dark.image_yx
     if capture.background_pyx is not None:
-        for pattern, image in enumerate(capture.background_pyx):
-            images[f"background/{_pattern_name(header, pattern)}.tif"] = image
+        for pattern in range(len(capture.background_pyx)):
+            background_pyx = read_capture(path, patterns=[pattern]).background_pyx  # the others are not read
+            assert background_pyx is not None
+            images[f"background/{_pattern_name(header, pattern)}.tif"] = background_pyx[pattern]
     for name, image in images.items():
         (folder / name).parent.mkdir(exist_ok=True)
         tifffile.imwrite(folder / name, image, photometric="minisblack", metadata=None)

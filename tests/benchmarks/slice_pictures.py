@@ -146,7 +146,7 @@ def run(capture: Path, pixels: int, count: int) -> list[dict[str, Any]]:
         try:
             window.show()
             bridge.start()
-            window.open_path(capture)
+            window.files.open(capture)
             steps: list[int] = []
             bridge.progress.connect(lambda progress: steps.append(progress.step))
             wait_for("steps of the fit", lambda: len(steps) > 3)

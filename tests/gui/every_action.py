@@ -77,13 +77,13 @@ def every_action(window: MainWindow, field: Path, wait: Wait, turn: Callable[[in
     wait(lambda: not window.service.scanning)
     yield "open capture"
     assert flow.capture_path is not None
-    window.open_path(flow.capture_path)
+    window.files.open(flow.capture_path)
     turn(200)
     yield "finish or discard"
     trigger("cancel_fit")
     turn(50)
     yield "open field"
-    window.open_path(field)
+    window.files.open(field)
     wait(shown)
     for task in ("instrument", "acquire", "reconstruct", "view"):
         yield f"task: {task}"

@@ -8,17 +8,25 @@ import numpy as np
 import pytest
 import torch
 
+from recon import pictures
 from recon.assessment import Assessment
+from recon.field import no_pulse
 from recon.figures import Figures
 from recon.grid import VolumeGrid
+from recon.lights import NothingMeasured
 from recon.messages import RequestCoverage, RequestFigures, RequestLine, RequestSlice
-from recon.pictures import paint
+from recon.render import Previews
 from recon.tiles import TiledField, Tiling, lay_axis
 from recon.uncertainty import LEVEL_STEP, Uncertainty
 from tests.recon.fields import HISTORY, rough_field
 from tests.recon.simulate import RING_NA, SHORT_WAVES
 
 FIGURES = Figures(0.5, float("nan"), False, True, 0.875, 0.75)
+
+
+def paint(asked, field):
+    """Paint a field of which no images are at hand."""
+    return pictures.paint(asked, field, NothingMeasured(), Previews(), 0, no_pulse)
 
 
 def assessed(seed=0):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from recon.result import Field
 
-KEPT_BYTES = 400e6
+KEPT_BYTES = 100e6
 """Of parameters; what was not looked at for longest is forgotten first."""
 
 

@@ -56,8 +56,7 @@ class Workflow(QObject):
         self.profile: Profile | None = None
         self.profile_name = ""
         self.instrument: Instrument | None = None
-        self.connecting = False
-        self.measuring = False
+        self.connecting = self.measuring = False
         self.plan: ExposurePlan | None = None
         self.experiment: Experiment | None = None
         self.capture_path: Path | None = None

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from acquisition.errors import OperatorError
 from recon import messages
+from recon.field_file import program_versions
 from recon.grid import axial_period_um, lateral_period_um
 from recon.quality import value_range
+from recon.result import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from acquisition.capture import Capture, Optics
+    from acquisition.capture import Capture, CaptureHeader, Optics
     from recon.messages import Event, FitSettings
 
 log = logging.getLogger(__name__)
@@ -76,6 +80,42 @@ class Account:
         self._told.add(text)
         log.info("%s%s", before, text)  # whoever runs this is told by the event
         self._emit(messages.Notice(self._run, before + text))
+
+    def history(
+        self, settings: FitSettings, header: CaptureHeader, capture_path: str, capture_sha256: str, name: str = ""
+    ) -> History:
+        """How the field of this run comes about, as far as the run alone can tell; nothing yet of its fit.
+
+        Parameters
+        ----------
+        settings, header
+            Of the run.
+        capture_path, capture_sha256
+            The file, if there is one (yet), and its digest, if known.
+        name
+            Of the capture where there is no file yet.
+        """
+        path, position, unknown = Path(capture_path), settings.position or 0, np.empty(0)
+        return History(
+            forward_model=settings.model,
+            reason=self.reason,
+            held_out_error=None,
+            training_loss=math.nan,
+            held_out=(),
+            steps=0,
+            seconds=self.seconds,
+            seed=settings.seed,
+            capture_name=path.name if capture_path else name,
+            capture_sha256=capture_sha256,
+            led_na_l2=header.led_na_l2,
+            pattern_gain_p=unknown,
+            led_gain_l=unknown,
+            versions=program_versions(),
+            capture_folder=str(path.absolute().parent) if capture_path else "",
+            time_point=settings.time_point or 0,
+            position=position,
+            stage_um=header.stage_um(position),
+        )
 
     def tell_end(self, held_out_error: float | None, steps: int, parameter_bytes: int) -> None:
         """Tell that the run has ended, and with what."""

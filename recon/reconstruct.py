@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +29,12 @@ from recon.beginning import Beginnings
 from recon.checkpoint import Checkpoint
 from recon.device import choose_device, memory_mb
 from recon.field import no_pulse
-from recon.field_file import program_versions
 from recon.grid import choose_grid, inner_bounds_um
 from recon.illumination import from_rims, held_out_by_profile, led_gain_l, nominal, stored
 from recon.lights import lights_of
 from recon.measurement import SATURATED_MOST, Measurement
 from recon.prepare import depths_um
-from recon.result import Field, History
+from recon.result import Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -369,25 +369,16 @@ class Reconstruction:
         setup = self._fit.setup
         if not self._sha256 and self.state is State.FINISHED and Path(self.capture_path).is_file():
             self._sha256 = sha256_of(self.capture_path)  # reads the whole file, and each picture asks for the field
-        history = History(
+        history = replace(
+            self._account.history(self.settings, self._header, self.capture_path, self._sha256, self._capture_name),
             forward_model=self._fit.model,
-            reason=self._account.reason,
             held_out_error=self._held_out_error,
             training_loss=self._last_loss,
             held_out=setup.held_out,
             steps=self._steps,
-            seconds=self._account.seconds,
-            seed=self.settings.seed,
-            capture_name=Path(self.capture_path).name if self.capture_path else self._capture_name,
-            capture_sha256=self._sha256,
             led_na_l2=self._fit.leds.na_l2.cpu().numpy(),
             pattern_gain_p=self._fit.gain_p,
             led_gain_l=led_gain_l(setup.patterns_pl, self._fit.gain_p),
-            versions=program_versions(),
-            capture_folder=str(Path(self.capture_path).absolute().parent) if self.capture_path else "",
-            time_point=self.settings.time_point or 0,
-            position=self.settings.position or 0,
-            stage_um=self._header.stage_um(self.settings.position or 0),
             started_from=self._started_from,
         )
         return Field(self._fit.field, setup.grid, setup.optics, history, setup.pad, self._assessment)

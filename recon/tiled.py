@@ -11,7 +11,6 @@ goes to those after it.
 from __future__ import annotations
 
 import gc
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +24,8 @@ from recon.account import NOT_FINISHED, Account, check_time_limit, tell_missing
 from recon.checkpoint import Checkpoint
 from recon.device import choose_device
 from recon.field import no_pulse
-from recon.field_file import program_versions
 from recon.lights import NothingMeasured, lights_of
 from recon.reconstruct import Reconstruction, State
-from recon.result import History
 from recon.stored_images import StoredImages
 from recon.survey import survey_capture
 from recon.tiles import TiledField, central_window
@@ -232,12 +229,8 @@ class TiledReconstruction:
             return
         for number, tile in enumerate(before.tiles):
             if tile is not None and tile.history.reason != NOT_FINISHED:
-                self._number, self._tiles[number] = number, tile
-                self._reasons.append(tile.history.reason)
-                self._errors.append(np.full(len(self._header.patterns_pl), np.nan))
-                self._model = tile.history.forward_model  # type: ignore[assignment]
-                self._steps_before += tile.history.steps
-                self._next_tile()
+                self._number = number
+                self._keep(tile, np.full(len(self._header.patterns_pl), np.nan))
 
     def _begin_tile(self, survey: Survey) -> None:
         """Read the next tile and make its reconstruction."""
@@ -283,11 +276,13 @@ class TiledReconstruction:
     def _keep_tile(self) -> None:
         """Keep the network of the tile under way, and nothing else of it."""
         assert self._tile is not None
-        field = detached(self._tile.field())
-        self._tiles[self._number] = field
         self._middle_field = None
+        self._keep(detached(self._tile.field()), self._tile.error_p.astype(np.float64))
+
+    def _keep(self, field: Field, error_p: NDArray[np.float64]) -> None:
+        self._tiles[self._number] = field
         self._reasons.append(field.history.reason)
-        self._errors.append(self._tile.error_p.astype(np.float64))
+        self._errors.append(error_p)
         self._model = field.history.forward_model  # type: ignore[assignment]
         self._steps_before += field.history.steps
         self._next_tile()
@@ -305,8 +300,8 @@ class TiledReconstruction:
         if self.state is State.FINISHED:
             return
         if self._to_do:
-            text = f"{len(self._to_do)} of {len(self._tiles)} tiles were not begun: the medium stands there."
-            self._account.notify(text)
+            of = f"{len(self._to_do)} of {len(self._tiles)}"
+            self._account.notify(f"{of} tiles were not begun: the medium stands there.")
         self._changes_before += 1
         self._account.end(reason)
         self.state = State.FINISHED
@@ -326,22 +321,16 @@ class TiledReconstruction:
     def _tell_of_tile(self, event: Event) -> None:
         """Pass on what a tile tells, as part of the whole."""
         match event:
-            case messages.Phase(name="finished") | messages.Finished() | messages.Lights():
+            case messages.FieldReady() if not self._announced:
+                self._announced = True
+                self._emit(replace(event, bounds_um=whole_bounds_um(self._header, event.bounds_um)))
+            case messages.Phase(name="finished") | messages.Finished() | messages.Lights() | messages.FieldReady():
                 pass
             case messages.Phase(name=name, detail=detail):
-                self._emit(messages.Phase(self.run, name, f"{self._tile_text()}: {detail}"))
-            case messages.FieldReady():
-                if not self._announced:
-                    self._announced = True
-                    bounds_um = whole_bounds_um(self._header, event.bounds_um)
-                    self._emit(replace(event, bounds_um=bounds_um))
+                self._account.phase(name, f"{self._tile_text()}: {detail}")
             case messages.FitProgress(step=step):
-                self._emit(
-                    replace(
-                        event, step=self._steps_before + step, elapsed_s=self._account.seconds,
-                        eta_s=self._left_s(),
-                    )
-                )  # fmt: skip
+                step, seconds = self._steps_before + step, self._account.seconds
+                self._emit(replace(event, step=step, elapsed_s=seconds, eta_s=self._left_s()))
             case messages.Notice(text=text):
                 self._account.notify(text, f"{self._tile_text()}: ")
             case _:
@@ -402,31 +391,9 @@ class TiledReconstruction:
         if self._middle_field is not None and not any(tiles):
             return self._middle_field
         assert self._survey is not None
-        height_mm = float(np.median(self._survey.height_mm_l))
-        return TiledField(tuple(tiles), self._survey.tiling, self._survey.light.optics, self._history(tiles), height_mm)
-
-    def _history(self, tiles: list[Field | None]) -> History:
-        assert self._survey is not None
-        settings = self._survey.settings
-        unknown = np.empty(0)  # until it is known of the tiles
-        whole = History(
-            forward_model=settings.model,
-            reason=self._account.reason,
-            held_out_error=None,
-            training_loss=math.nan,
-            held_out=settings.hold_out,
-            steps=0,
-            seconds=self._account.seconds,
-            seed=self.settings.seed,
-            capture_name=Path(self.capture_path).name,
-            capture_sha256=self._sha256,
-            led_na_l2=self._survey.light.led_na_l2,
-            pattern_gain_p=unknown,
-            led_gain_l=unknown,
-            versions=program_versions(),
-            capture_folder=str(Path(self.capture_path).absolute().parent),
-            time_point=self.settings.time_point or 0,
-            position=self.settings.position or 0,
-            stage_um=self._header.stage_um(self.settings.position or 0),
-        )
-        return joint_history(tiles, self._survey.contrast_t, whole)
+        survey, light = self._survey, self._survey.light
+        run = self._account.history(self.settings, self._header, self.capture_path, self._sha256)
+        whole = replace(run, held_out=survey.settings.hold_out, led_na_l2=light.led_na_l2)
+        history = joint_history(tiles, survey.contrast_t, whole)
+        height_mm = float(np.median(survey.height_mm_l))
+        return TiledField(tuple(tiles), survey.tiling, light.optics, history, height_mm)

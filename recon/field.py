@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from recon.spline_axes import BLOCK, LevelSplines, ReadAndEvaluate, Sampling, spline_blocks, spline_weights
-from recon.spline_points import PointTable, lay_out
+from recon.spline_points import MOST_KEPT, PointTable, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -308,7 +308,7 @@ class NeuralField(nn.Module):
         _table.clear()
         alike = known is not None and (known[1].rows.dtype, known[1].rows.device) == (grids[0].dtype, grids[0].device)
         table = lay_out(grids, known[1] if known is not None and alike else None)
-        if table.run > 1:  # small
+        if table.rows.numel() <= MOST_KEPT:
             _table[self] = state, table
         return table
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-MOST_THREEFOLD = 2**25
-"""Numbers in a table of which each row holds three cells."""
+MOST_KEPT = 3 * 2**24
+"""Numbers in a table that is kept from one picture to the next, 192 MiB; rows hold three cells where it then is."""
 
 TAPS = 3
 
@@ -92,7 +92,7 @@ def lay_out(grids: Sequence[Tensor], instead: PointTable | None = None) -> Point
     rows = grids[0].new_zeros(starts[-1], most)
     for start, grid in zip(starts, rimmed, strict=False):
         rows[start : start + grid[0].numel()].view(*grid.shape[1:], most)[..., : len(grid)] = grid.movedim(0, -1)
-    run = TAPS if TAPS * rows.numel() <= MOST_THREEFOLD else 1
+    run = TAPS if TAPS * rows.numel() <= MOST_KEPT else 1
     if run > 1:
         single, shape = rows, (len(rows) - run + 1, run * most)
         rows = single.new_empty(shape) if instead is None else instead.rows

@@ -126,8 +126,8 @@ def run(capture: Path, pixels: int, count: int) -> list[dict[str, Any]]:
     from PySide6.QtWidgets import QApplication
 
     from gui.instrument_service import InstrumentService
-    from gui.main_window import MainWindow
     from gui.log_panel import WindowLogHandler
+    from gui.main_window import MainWindow
     from gui.recon_bridge import ReconBridge
     from gui.settings import WindowSettings
     from gui.tasks import Task

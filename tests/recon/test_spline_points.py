@@ -36,7 +36,7 @@ def test_points_read_the_27_cells_about_them(shapes, places, threefold):
     grids = [torch.randn(shape, generator=generator) for shape in shapes]
     share_n3 = torch.tensor(places, dtype=torch.float64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spline_points, "MOST_THREEFOLD", spline_points.MOST_THREEFOLD if threefold else 0)
+        patch.setattr(spline_points, "MOST_KEPT", spline_points.MOST_KEPT if threefold else 0)
         table = lay_out(grids)
     assert table.run == (3 if threefold else 1)
     expected = torch.cat([by_definition(grid, share_n3) for grid in grids])
@@ -47,7 +47,7 @@ def test_points_read_the_27_cells_about_them(shapes, places, threefold):
 @settings(deadline=None, max_examples=30)
 def test_any_plane_shows_what_its_points_are(normal, turn, width):
     field = rough_field()
-    away = np.array(normal) + [0.0, 0.0, 2.0]
+    away = np.add(normal, (0.0, 0.0, 2.0))
     basis = np.linalg.qr(np.column_stack([away, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))[0][:, 1:]
     u, v = width * (basis @ [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]).T
     origin = field.bounds.mean(axis=0) - (u + v) / 2

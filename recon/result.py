@@ -203,7 +203,10 @@ class Box(ABC):
             raise ValueError(f"points have shape {points.shape}; the last axis must be x, y, z")
         flat = points.reshape(-1, 3)
         lower, upper = self.bounds
-        return flat, np.all((flat >= lower) & (flat <= upper), axis=1), points.shape[:-1]
+        inside = np.ones(len(flat), np.bool_)
+        for places, low, high in zip(flat.T, lower, upper, strict=True):  # several times faster than all three at once
+            inside &= (places >= low) & (places <= high)
+        return flat, inside, points.shape[:-1]
 
     def _filled(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
         """(X,), (Y,), (Z,) coordinates -> dn + i kappa, (Z, Y, X), zero outside the box."""

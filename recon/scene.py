@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -71,7 +72,7 @@ class Camera:
     centre_um: Point = (0.0, 0.0, 0.0)
     um_per_px: float = 1.0
 
-    @property
+    @cached_property
     def axes(self) -> NDArray[np.float64]:
         """Right, down and away as unit vectors of the volume, the rows of (3, 3)."""
         w, x, y, z = self.rotation

@@ -25,6 +25,17 @@ POINTS_PER_CHUNK = {"cpu": 2**15, "cuda": 2**23}
 """Points that are read and go through the network together: on a CPU as many as its caches hold."""
 
 
+def tap_weights(offset: Tensor) -> Tensor:
+    """Quadratic B-splines of the cell before, the nearest and the one after, (3, ...), at offsets from the nearest."""
+    weights = offset.new_empty(3, *offset.shape)
+    before, nearest, after = weights
+    torch.mul(offset, offset, out=nearest)
+    torch.sub(nearest, offset, out=before).add_(0.25).mul_(0.5)  # (0.5 - offset)^2 / 2
+    torch.add(before, offset, out=after)
+    nearest.neg_().add_(0.75)
+    return weights
+
+
 def spline_weights(position: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     """Quadratic B-splines of a grid's cells at positions along one axis.
 
@@ -42,8 +53,7 @@ def spline_weights(position: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     """
     centred = position - 0.5
     nearest = torch.round(centred)
-    offset = (centred - nearest).to(torch.float32)
-    weights = torch.stack([0.5 * (0.5 - offset) ** 2, 0.75 - offset**2, 0.5 * (0.5 + offset) ** 2], dim=-1)
+    weights = tap_weights((centred - nearest).to(torch.float32)).movedim(0, -1)
     steps = torch.arange(-1, 2, device=position.device)
     return (nearest.to(torch.int64)[:, None] + steps).clamp(0, cells - 1), weights
 

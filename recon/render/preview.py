@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -97,7 +98,8 @@ class Itself:
 
     def _slice(self, rays: Rays, s_um: float, part: Part) -> Tensor:
         axes_um = [np.array([rays.depth_um(s_um)])] * 3
-        axes_um[rays.row], axes_um[rays.column] = rays.on_slice(s_um, part)
+        rows, columns = rays.on_slices(np.array([s_um]), part)
+        axes_um[rays.row], axes_um[rays.column] = rows[0], columns[0]
         lower, upper = self.box.bounds[:, rays.axis]
         axes_um[rays.axis] = np.clip(axes_um[rays.axis], lower, upper)  # not outside by rounding
         return self.box.dn_on_axes(axes_um).squeeze(2 - rays.axis)
@@ -112,10 +114,15 @@ class Preview:
     slices_at_once: int = 24
     across: dict[int, Tensor] = field(default_factory=dict)
 
-    @property
+    @cached_property
+    def bounds_um(self) -> NDArray[np.float64]:
+        """Lower and upper corner of the box, x y z, (2, 3)."""
+        return self.box.bounds
+
+    @cached_property
     def spacing_um(self) -> tuple[float, float, float]:
         """Distance of nodes along x, y and z."""
-        extent = self.box.bounds[1] - self.box.bounds[0]
+        extent = self.bounds_um[1] - self.bounds_um[0]
         x, y, z = (float(extent[k]) / (self.dn_zyx.shape[2 - k] - 1) for k in range(3))
         return x, y, z
 
@@ -129,20 +136,19 @@ class Preview:
         across = self.across.get(rays.axis)
         if across is None:  # slices lie in memory one after the other, whichever way they are passed
             across = self.across[rays.axis] = self.dn_zyx.movedim(2 - rays.axis, 0).contiguous()
-        planes, shares = self._nodes(rays.axis, np.array([rays.depth_um(place_um) for place_um in s_um]))
+        planes, shares = self._nodes(rays.axis, rays.camera.centre_um[rays.axis] + rays.sign * np.array(s_um))
         if shares.max() > NEAR_NODE:
             share = torch.as_tensor(shares, device=across.device)[:, None, None]
             dn = torch.lerp(across[planes], across[planes + 1], share)
         else:
             dn = across[planes]
-        places = [rays.on_slice(place_um, part) for place_um in s_um]
-        for axis, at_um in zip((rays.row, rays.column), zip(*places, strict=True), strict=True):
-            dn = self._along_rows(dn, axis, np.stack(at_um)).transpose(1, 2)
+        for axis, at_um in zip((rays.row, rays.column), rays.on_slices(np.array(s_um), part), strict=True):
+            dn = self._along_rows(dn, axis, at_um).transpose(1, 2)
         return dn.contiguous()
 
     def values(self, points_um: Tensor) -> Tensor:
         """See `Source.values`."""
-        lower, upper = (torch.as_tensor(corner, device=points_um.device) for corner in self.box.bounds)
+        lower, upper = (torch.as_tensor(corner, device=points_um.device) for corner in self.bounds_um)
         where = (2.0 * (points_um - lower) / (upper - lower) - 1.0).to(torch.float32)[None, None, None]
         volume = self.dn_zyx[None, None]
         return torch.nn.functional.grid_sample(volume, where, padding_mode="border", align_corners=True).reshape(-1)
@@ -162,7 +168,7 @@ class Preview:
         return torch.lerp(low, high, share)
 
     def _nodes(self, axis: int, at_um: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        place = (at_um - self.box.bounds[0, axis]) / self.spacing_um[axis]
+        place = (at_um - self.bounds_um[0, axis]) / self.spacing_um[axis]
         node = np.clip(np.floor(place + NEAR_NODE), 0, self.dn_zyx.shape[2 - axis] - 2)
         return node.astype(np.int64), np.clip(place - node, 0.0, 1.0).astype(np.float32)
 

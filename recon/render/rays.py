@@ -93,10 +93,13 @@ class Rays:
         )
         return rows, columns
 
-    def on_slice(self, s_um: float, part: Part) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Row and column coordinates where rays meet a slice; rays beside the box take its nearest place."""
+    def on_slices(self, s_um: NDArray[np.float64], part: Part) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Row and column coordinates, (slices, rows) and (slices, columns), where rays meet slices.
+
+        Rays beside the box take its nearest place.
+        """
         rows, columns = (
-            np.clip(offset + slope * s_um, self.lower_um[axis], self.upper_um[axis])
+            np.clip(offset + slope * s_um[:, None], self.lower_um[axis], self.upper_um[axis])
             for offset, slope, axis in zip(self.offsets_um(part), self.slope, (self.row, self.column), strict=True)
         )
         return rows, columns

@@ -126,10 +126,11 @@ def run(capture: Path, pixels: int, count: int) -> list[dict[str, Any]]:
     from PySide6.QtWidgets import QApplication
 
     from gui.instrument_service import InstrumentService
+    from gui.log_panel import WindowLogHandler
     from gui.main_window import MainWindow
-    from gui.messages import WindowLogHandler
     from gui.recon_bridge import ReconBridge
     from gui.settings import WindowSettings
+    from gui.tasks import Task
     from gui.theme import apply_theme
 
     pg.setConfigOptions(antialias=True, background=None, imageAxisOrder="row-major")
@@ -147,6 +148,7 @@ def run(capture: Path, pixels: int, count: int) -> list[dict[str, Any]]:
             window.show()
             bridge.start()
             window.files.open(capture)
+            window.bench.show_task(Task.VIEW)
             steps: list[int] = []
             bridge.progress.connect(lambda progress: steps.append(progress.step))
             wait_for("steps of the fit", lambda: len(steps) > 3)

@@ -106,6 +106,7 @@ class MainWindow(QMainWindow):
         self.panels.acquire.folder_wanted.connect(self._choose_folder)
         self.panels.slices.read_out.connect(self.read_out.setText)
         self.panels.lights.read_out.connect(self.read_out.setText)
+        self.panels.views.currentChanged.connect(self._offer_marks)
         self.log_panel.visibilityChanged.connect(self._log_visibility)
         self._restore()
         self._end_timer = QTimer(self)
@@ -144,13 +145,14 @@ class MainWindow(QMainWindow):
             "earlier": lambda: self.panels.time.step(-1),
             "later": lambda: self.panels.time.step(+1),
             "play": lambda: self.panels.time.toggle_play(),
-            "reset_view": lambda: self.panels.slices.reset_view(),
-            "zoom_in": lambda: self.panels.slices.zoom(+1),
-            "zoom_out": lambda: self.panels.slices.zoom(-1),
+            "reset_view": lambda: self.panels.in_front.reset_view(),
+            "zoom_in": lambda: self.panels.in_front.zoom(+1),
+            "zoom_out": lambda: self.panels.in_front.zoom(-1),
             "centre": lambda: self.panels.slices.centre_on_cursor(),
-            "auto_contrast": lambda: self.panels.slices.contrast.auto.setChecked(True),
+            "auto_contrast": lambda: self.panels.in_front.choose_contrast(),
             "cross_hair": lambda on: self.panels.slices.set_mark("cross_hair", on),
-            "scale_bar": lambda on: self.panels.slices.set_mark("scale_bar", on),
+            "scale_bar": lambda on: self.panels.show_scale_bar(on),
+            "oblique": lambda on: self.panels.slices.set_mark("oblique", on),
             "light_theme": self._choose_theme,
             "log": self.log_panel.setVisible,
             "shortcuts": lambda: ShortcutSheet(self).show(),
@@ -230,6 +232,12 @@ class MainWindow(QMainWindow):
         name = flow.capture_path.name if flow.capture_path is not None else ""
         self.setWindowTitle(f"{name} – Fieldscope" if name else "Fieldscope")
 
+    def _offer_marks(self) -> None:
+        """Only slices have a cross-hair; what the mouse told of the tab before is over."""
+        for key in ("centre", "cross_hair", "oblique"):
+            self.actions_by_key[key].setEnabled(self.panels.in_front is self.panels.slices)
+        self.read_out.clear()
+
     # --- files and dialogs --------------------------------------------------------------------------------------------
 
     def _opened(self) -> None:
@@ -255,7 +263,7 @@ class MainWindow(QMainWindow):
         """What an export of pictures is to show."""
         view = self.panels.volume.view
         volume = VolumeLook(view.scene, (view.height(), view.width())) if self.bridge.has_field else None
-        return Seen(self.panels.slices.seen(), volume)
+        return Seen(self.panels.slices.seen(), self.panels.slices.chosen, volume)
 
     def _browse_profile(self) -> None:
         self.panels.instrument.profile.setCurrentIndex(

@@ -19,7 +19,7 @@ class QuietPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph is untyped
     """
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
+        super().__init__(parent)
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # its hint is 640 × 480
@@ -31,6 +31,7 @@ class QuietPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph is untyped
         theme.follow(self._paint_axes)
 
     def _paint_axes(self) -> None:
+        self.setBackground(theme.WINDOW)
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
             axis.setPen(theme.EDGE)

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     GOOD: str
     WARN: str
     BAD: str
+    HAIR: str
+    TRACE: str
+    DRAWN: str
+    VEIL: str
 
 ARROWS = {name.upper(): Path(__file__).with_name(f"chevron_{name}.svg").as_posix() for name in ("up", "down")}
 """Arrows of lists and numbers; their grey is seen in both themes."""
@@ -71,7 +75,11 @@ COLOURS = {  # of the dark theme, and of the light one
     "ALARM_EDGE": ("#7c4440", "#e6a49f"),
     "NEWS": ("#1b2c38", "#e4f1fa"),
     "NEWS_EDGE": ("#2c566f", "#a6cfea"),
-    "VEIL": ("rgba(16, 19, 23, 150)", "rgba(255, 255, 255, 190)"),  # behind words on a picture
+    # Over pictures, dark ones and pale ones, and over the canvas beside them:
+    "HAIR": ("#54b6e8", "#2f93c9"),
+    "TRACE": ("#6cc795", "#3a9e6b"),
+    "DRAWN": ("#ffcf70", "#e08e00"),
+    "VEIL": ("#96101317", "#beffffff"),  # behind words; the first two digits are how much it covers
 }
 
 
@@ -239,6 +247,7 @@ def apply_theme(application: QApplication, name: ThemeName = "dark") -> None:
         palette.setColor(which, QColor(colours[colour]))
     for which in (role.WindowText, role.Text, role.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, which, QColor(colours["FAINT"]))
+    application.setStyleSheet("")  # else each widget is styled anew by the palette, and once more by the sheet
     application.setPalette(palette)
     application.setStyleSheet(STYLE.format(**ARROWS, **colours))
     _theme.changed.emit()

@@ -250,6 +250,7 @@ class ExportDialog(QDialog):
             self._form.setRowVisible(widget, not volume)
         self._form.setRowVisible(self.draft, choice.kind in (Kind.VIEW, Kind.SPIN))
         self._form.setRowVisible(self._movie, movie)
+        self.resize(self.width(), self.sizeHint().height())
         if rename and self.place.text():
             place = Path(self.place.text())
             self.place.setText(str(_free(place.parent, _stem(place), suffix_of(choice))))

@@ -22,8 +22,8 @@ _OF_VISIT = re.compile(r"(?P<stem>.+)-t(?P<time>\d{4,})-p(?P<position>\d+)(?P<ed
 
 
 def capture_stem(capture: Path) -> str:
-    """Name of a capture without what follows it."""
-    return capture.name.removesuffix(".part").removesuffix(".h5")
+    """Name of a capture, or of a field of it, without what follows it."""
+    return capture.name.removesuffix(".part").removesuffix(".h5").removesuffix(".field")
 
 
 def free_field_name(capture: Path, folder: Path) -> Path:

@@ -16,7 +16,7 @@ from gui.autosave import Autosave
 from gui.export.job import VolumeLook
 from gui.export_choice import Seen
 from gui.export_dialog import ExportDialog
-from gui.field_names import free_field_name
+from gui.field_names import capture_stem, free_field_name
 from gui.history import History
 from gui.leaving import Leaving
 from gui.log_panel import LogPanel, WindowLogHandler
@@ -127,7 +127,7 @@ class MainWindow(QMainWindow):
             "undo": self.history.stack.undo,
             "redo": self.history.stack.redo,
             "save_field": self._save_field,
-            "export": lambda: self.export_dialog.open_beside(self.workflow.folder, self._export_stem()),
+            "export": lambda: self.export_dialog.open_beside(self._origin().parent, capture_stem(self._origin())),
             "quit": self.close,
             "connect": lambda: self.workflow.connect_instrument(),
             "disconnect": lambda: self.workflow.disconnect_instrument(),
@@ -229,7 +229,7 @@ class MainWindow(QMainWindow):
         else:
             forming = bridge.fitting
             self.bench.bar.say(Task.VIEW, "forming" if forming else "ready", "busy" if forming else "good")
-        name = flow.capture_path.name if flow.capture_path is not None else ""
+        name = flow.shown_path.name if flow.shown_path is not None else ""
         self.setWindowTitle(f"{name} – Fieldscope" if name else "Fieldscope")
 
     def _offer_marks(self) -> None:
@@ -251,13 +251,11 @@ class MainWindow(QMainWindow):
 
     def _free_field_name(self) -> Path:
         """Where the field would be saved: beside its capture."""
-        capture = self.workflow.capture_path
-        path = self.workflow.folder / "reconstruction.h5" if capture is None else capture
-        return free_field_name(path, path.parent)
+        return free_field_name(self._origin(), self._origin().parent)
 
-    def _export_stem(self) -> str:
-        capture = self.workflow.capture_path
-        return "reconstruction" if capture is None else capture.name.split(".h5")[0].removesuffix(".field")
+    def _origin(self) -> Path:
+        """The capture or field whose volume is shown."""
+        return self.workflow.shown_path or self.workflow.folder / "reconstruction.h5"
 
     def _seen(self) -> Seen:
         """What an export of pictures is to show."""

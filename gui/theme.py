@@ -40,8 +40,11 @@ if TYPE_CHECKING:
     DRAWN: str
     VEIL: str
 
-ARROWS = {name.upper(): Path(__file__).with_name(f"chevron_{name}.svg").as_posix() for name in ("up", "down")}
-"""Arrows of lists and numbers; their grey is seen in both themes."""
+ICONS = {
+    name.upper(): Path(__file__).with_name(f"{file}.svg").as_posix()
+    for name, file in (("up", "chevron_up"), ("down", "chevron_down"), ("tick", "check"))
+}
+"""Arrows of lists and numbers, in a grey that is seen in both themes, and the tick of a switch that is on."""
 
 ThemeName = Literal["dark", "light"]
 
@@ -190,6 +193,13 @@ QTabBar::tab:selected {{ color: {TEXT}; border-bottom-color: {ACCENT}; }}
 QTabBar::tab:focus {{ color: {ACCENT}; }}
 QLineEdit, QPlainTextEdit {{ background: {FIELD}; border: 1px solid {EDGE}; border-radius: 4px; padding: 3px 6px; }}
 QLineEdit:focus {{ border-color: {ACCENT}; }}
+QCheckBox {{ spacing: 7px; }}
+QCheckBox:disabled {{ color: {FAINT}; }}
+QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {FAINT}; border-radius: 3px;
+    background: {FIELD}; }}
+QCheckBox::indicator:hover, QCheckBox::indicator:focus {{ border-color: {ACCENT}; }}
+QCheckBox::indicator:checked {{ image: url("{TICK}"); background: {PRIMARY}; border-color: {PRIMARY_EDGE}; }}
+QCheckBox::indicator:disabled {{ background: {PANEL}; border-color: {EDGE}; }}
 QComboBox {{ background: {RAISED}; border: 1px solid {EDGE}; border-radius: 5px; padding: 3px 8px; color: {TEXT}; }}
 QComboBox:hover {{ background: {HOVER}; border-color: {HOVER_EDGE}; }}
 QComboBox:focus {{ border-color: {ACCENT}; }}
@@ -249,5 +259,5 @@ def apply_theme(application: QApplication, name: ThemeName = "dark") -> None:
         palette.setColor(QPalette.ColorGroup.Disabled, which, QColor(colours["FAINT"]))
     application.setStyleSheet("")  # else each widget is styled anew by the palette, and once more by the sheet
     application.setPalette(palette)
-    application.setStyleSheet(STYLE.format(**ARROWS, **colours))
+    application.setStyleSheet(STYLE.format(**ICONS, **colours))
     _theme.changed.emit()

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QSlider,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -117,18 +116,17 @@ class VolumePanel(QWidget):
         self.surface.valueChanged.connect(lambda _: self._surface_moved())
         self.surface_value = hint()
         self.explained = hint()
-        self.pages = QStackedWidget()
-        self.pages.setMinimumHeight(176)
+        section.body.addWidget(self.mode)
+        self._pages: list[QWidget] = []
         for page in ((self.curve, self.new_curve), (self.surface_value, self.surface), (self.explained,)):
             holder = QWidget()
             inner = QVBoxLayout(holder)
             inner.setContentsMargins(0, 0, 0, 0)
             for widget in page:
                 inner.addWidget(widget)
-            inner.addStretch(1)
-            self.pages.addWidget(holder)
-        section.body.addWidget(self.mode)
-        section.body.addWidget(self.pages)
+            holder.setVisible(not self._pages)
+            self._pages.append(holder)
+            section.body.addWidget(holder)
         return section
 
     def _build_motion(self) -> Section:
@@ -245,7 +243,9 @@ class VolumePanel(QWidget):
 
     def _switch_mode(self) -> None:
         mode = self.shown_mode
-        self.pages.setCurrentIndex({"composite": 0, "surface": 1}.get(mode, 2))
+        shown = {"composite": 0, "surface": 1}.get(mode, 2)
+        for number, page in enumerate(self._pages):
+            page.setVisible(number == shown)
         self.explained.setText(EXPLAINED.get(mode, ""))
         self._apply()
 

@@ -417,7 +417,7 @@ class VolumeView(QWidget):
     def _draw_triad(self, painter: QPainter) -> None:
         origin = QPointF(TRIAD_PX + 22.0, self.height() - TRIAD_PX - 22.0)
         arrows = sorted(
-            zip("xyz", self.scene.camera.axes.T, (theme.BAD, theme.GOOD, theme.ACCENT), strict=True),
+            zip("xyz", self.scene.camera.axes.T, (theme.DRAWN, theme.TRACE, theme.HAIR), strict=True),
             key=lambda arrow: -arrow[1][2],  # the farthest first
         )
         for name, (right, down, _), colour in arrows:

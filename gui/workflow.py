@@ -68,6 +68,7 @@ class Workflow(QObject):
         self.plan: ExposurePlan | None = None
         self.experiment: Experiment | None = None
         self.capture_path: Path | None = None
+        self.shown_path: Path | None = None  # the capture or field whose volume is shown
         self._live_run: int | None = None
         self._scan_run: int | None = None
         self._saturation_told = False
@@ -305,7 +306,7 @@ class Workflow(QObject):
             self.bridge.cancel()
             self.panels.message.tell(f"{path} cannot be written: {error}", "Choose another folder for the captures.")
             return
-        self.capture_path = path
+        self.capture_path = self.shown_path = path
         self.panels.acquire.set_scanning(True)
         self.panels.acquire.show_progress(0, plan.frame_count, None)
         self.panels.live.pupil.mark_seen(None)
@@ -426,7 +427,7 @@ class Workflow(QObject):
 
     def reconstruct(self, path: Path) -> None:
         """Reconstruct a stored capture: each of its time points and positions, if there are several."""
-        self.capture_path = path
+        self.capture_path = self.shown_path = path
         self.series.look_for_visits(path)
         self._show_new_run(f"reading {path.name}")
         self.bridge.start_stored(path, self.panels.fit.settings())
@@ -439,6 +440,7 @@ class Workflow(QObject):
 
     def open_field(self, path: Path) -> None:
         """Show a saved field, and with it those of the same time-lapse."""
+        self.shown_path = path
         self.series.look_for_siblings(path)
         self._show_new_run(f"opening {path.name}")
         self.bridge.open_field(path)

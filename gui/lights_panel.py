@@ -185,7 +185,7 @@ class LightsPanel(QWidget):
         self._lights = lights
         self.map.show_lights(lights)
         self.note.setText(lights.told)
-        self.note.setVisible(bool(lights.told))
+        self.note.setVisible(bool(lights.told) and len(lights.lit_k2) > 0)  # else it stands in place of the image
         self.controls.setEnabled(True)
         if first:
             self._begin(lights)

@@ -69,6 +69,7 @@ class Workflow(QObject):
         self.experiment: Experiment | None = None
         self.capture_path: Path | None = None
         self.shown_path: Path | None = None  # the capture or field whose volume is shown
+        self._views_empty = True
         self._live_run: int | None = None
         self._scan_run: int | None = None
         self._saturation_told = False
@@ -453,6 +454,7 @@ class Workflow(QObject):
 
     def _clear_views(self, expecting: str = "") -> None:
         """Forget the field; `expecting` says what the next one waits for."""
+        self._views_empty = True
         for view in self.panels.looking:
             view.clear(expecting)
         self.panels.errors.clear()
@@ -513,10 +515,11 @@ class Workflow(QObject):
 
     def _field_ready(self, ready: FieldReady) -> None:
         for view in self.panels.looking:
-            if self.series.fields:  # one of a time-lapse: view and contrast stay what they are
+            if self.series.fields and not self._views_empty:  # of a time-lapse: view and contrast stay what they are
                 view.refresh()
             else:
                 view.show_field(ready)
+        self._views_empty = False
         self.changed.emit()
 
     def _lights(self, lights: Lights) -> None:

@@ -26,6 +26,7 @@ class QuietPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph is untyped
         self.setMenuEnabled(False)
         self.setMouseEnabled(False, False)
         self.hideButtons()
+        self.plotItem.layout.setContentsMargins(0, 7, 0, 0)  # room for the upper half of the topmost number
         for side in ("left", "bottom"):
             self.getAxis(side).enableAutoSIPrefix(False)
         theme.follow(self._paint_axes)

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from gui.export.job import NotWritten, Written
-from gui.export_choice import Kind
+from gui.export_choice import Kind, job_of
 from recon import messages
 from recon.field_file import write_field
 from tests.gui.fakes import BOUNDS_UM
@@ -65,6 +65,18 @@ def test_a_slice_is_exported_as_it_is_seen(dialog, window):
         np.frombuffer(seen.colours, np.uint8).reshape(-1, 3), window.panels.slices.contrast.lookup_table
     )
     assert seen.shape == window.panels.slices.views["xy"].visible().shape
+
+
+def test_the_slice_that_was_clicked_last_is_meant_and_a_spin_may_be_a_draft(dialog, window, tmp_path):
+    window.panels.slices.views["xz"].setFocus()
+    dialog.kind.setCurrentIndex(dialog.kind.findData(Kind.SLICE))
+    assert dialog.figures.text().startswith("xz slice") and not dialog.draft.isVisible()
+    dialog.kind.setCurrentIndex(dialog.kind.findData(Kind.SPIN))
+    assert dialog.draft.isVisible()
+    for draft, quality in ((False, "rest"), (True, "moving")):
+        dialog.draft.setChecked(draft)
+        job = job_of(dialog.choice(), window._seen(), dialog._ready, tmp_path / "a", tmp_path / "b.mp4")
+        assert job.what.look.quality == quality
 
 
 def test_a_volume_is_written_beside_the_window(dialog, window, qtbot, tmp_path):

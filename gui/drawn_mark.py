@@ -62,6 +62,7 @@ class DrawnMark(QObject):
         self._item: pg.ROI | None = None
         button.setCheckable(True)
         button.toggled.connect(self._arm)
+        theme.follow(self._paint)
         for view in views.values():
             view.box.drawn.connect(lambda start, here, finished, view=view: self._drawn(view, start, here, finished))
 
@@ -98,6 +99,7 @@ class DrawnMark(QObject):
         self._take_away()
         self.view, self._item = view, self._make(start, end)
         self._item.setZValue(20)
+        self._paint()
         view.box.addItem(self._item, ignoreBounds=True)
         self._item.sigRegionChanged.connect(self.changed)
         self.changed.emit()
@@ -119,6 +121,14 @@ class DrawnMark(QObject):
             self._take_away()
             self.changed.emit()
 
+    def _paint(self) -> None:
+        """Take the colour of the theme."""
+        if self._item is not None:
+            self._item.setPen(pg.mkPen(theme.DRAWN, width=2))
+            for handle in self._item.getHandles():
+                handle.pen = handle.currentPen = pg.mkPen(theme.DRAWN, width=1)
+                handle.update()
+
     def _take_away(self) -> None:
         if self._item is not None and self.view is not None:
             self.view.box.removeItem(self._item)
@@ -127,9 +137,7 @@ class DrawnMark(QObject):
 
 def line_item(start: QPointF, end: QPointF) -> pg.ROI:
     """A line whose ends can be dragged, and itself."""
-    return pg.LineSegmentROI(
-        [(start.x(), start.y()), (end.x(), end.y())], pen=pg.mkPen(theme.LIGHT, width=2), **_hovered()
-    )
+    return pg.LineSegmentROI([(start.x(), start.y()), (end.x(), end.y())], **_hovered())
 
 
 def line_corners(item: pg.ROI) -> Corners:
@@ -141,14 +149,13 @@ def outline_item(shape: str, start: QPointF, end: QPointF) -> pg.ROI:
     """A ``rectangle``, ``ellipse`` or ``polygon`` in the rectangle of a drag."""
     left, top = min(start.x(), end.x()), min(start.y(), end.y())
     size = (max(abs(end.x() - start.x()), 1e-6), max(abs(end.y() - start.y()), 1e-6))
-    pen = pg.mkPen(theme.LIGHT, width=2)
     if shape == "polygon":
         angle = 2.0 * np.pi * (np.arange(8) + 0.5) / 8
         around = np.stack([np.cos(angle), np.sin(angle)], axis=-1) / np.cos(np.pi / 8)
         corners = [left, top] + 0.5 * np.array(size) * (1.0 + np.clip(around, -1.0, 1.0))
-        return pg.PolyLineROI(corners.tolist(), closed=True, pen=pen, **_hovered())
+        return pg.PolyLineROI(corners.tolist(), closed=True, **_hovered())
     kind = pg.EllipseROI if shape == "ellipse" else pg.ROI
-    item = kind((left, top), size, pen=pen, **_hovered())
+    item = kind((left, top), size, **_hovered())
     if shape == "rectangle":
         for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):
             item.addScaleHandle(corner, (1 - corner[0], 1 - corner[1]))
@@ -174,8 +181,4 @@ def _place(item: pg.ROI, point: QPointF) -> tuple[float, float]:
 
 
 def _hovered() -> dict[str, object]:
-    return {
-        "hoverPen": pg.mkPen(theme.TEXT, width=2),
-        "handlePen": pg.mkPen(theme.LIGHT, width=1),
-        "handleHoverPen": pg.mkPen(theme.TEXT, width=2),
-    }
+    return {"hoverPen": pg.mkPen(theme.HAIR, width=2), "handleHoverPen": pg.mkPen(theme.HAIR, width=2)}

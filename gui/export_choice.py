@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
     from gui.export.job import Point, VolumeFormat
     from recon.messages import FieldReady
+    from recon.scene import Quality
 
 
 class Kind(Enum):
     """What can be exported, as it is called."""
 
     VOLUME = "Volume, for other programs"
-    SLICE = "Picture of the xy slice"
+    SLICE = "Picture of the slice"
     VIEW = "Picture of the volume"
     SWEEP = "Movie: through the slices"
     SPIN = "Movie: the volume turns"
@@ -50,9 +51,10 @@ VOLUME_FORMATS: dict[VolumeFormat, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What the window shows: the slice and the volume as they are seen, None where they are not."""
+    """What the window shows: a slice, with its name, and the volume as they are seen, None where they are not."""
 
     slice: SliceLook | None = None
+    slice_name: str = "xy"
     volume: VolumeLook | None = None
 
 
@@ -68,6 +70,8 @@ class Choice:
         Leave out of the volume what the slice does not show, along its rows and columns.
     enlarged
         Pixels of a picture or movie for each on the screen.
+    draft
+        Paint the volume from a coarse copy of the field.
     """
 
     kind: Kind
@@ -76,6 +80,7 @@ class Choice:
     only_seen: bool
     uncertainty: bool
     enlarged: int
+    draft: bool
     scale_bar: bool
     frames: int
     frames_per_second: float
@@ -94,7 +99,8 @@ def region_of(choice: Choice, seen: Seen) -> Region:
     box = None
     if choice.only_seen and seen.slice is not None:
         origin = np.array(seen.slice.origin_um)
-        corners = np.array([origin, origin + seen.slice.u_um, origin + seen.slice.v_um])
+        u_um, v_um = np.array(seen.slice.u_um), np.array(seen.slice.v_um)
+        corners = np.array([origin, origin + u_um, origin + v_um, origin + u_um + v_um])
         lower, upper = corners.min(axis=0), corners.max(axis=0)
         flat = lower == upper  # across the slice all of the box is taken
         box = (_point(np.where(flat, -np.inf, lower)), _point(np.where(flat, np.inf, upper)))
@@ -135,7 +141,8 @@ def _what(choice: Choice, seen: Seen, ready: FieldReady) -> VolumeFile | Picture
     camera = seen.volume.scene.camera
     camera = replace(camera, um_per_px=camera.um_per_px / choice.enlarged)
     scene = replace(seen.volume.scene, camera=camera)
-    volume = replace(seen.volume, scene=scene, shape=shape, scale_bar=choice.scale_bar)
+    quality: Quality = "moving" if choice.draft else "rest"
+    volume = replace(seen.volume, scene=scene, shape=shape, quality=quality, scale_bar=choice.scale_bar)
     if choice.kind is Kind.VIEW:
         return PictureFile(volume)
     return MovieFile(volume, Spin(), choice.frames, choice.frames_per_second)

@@ -99,10 +99,11 @@ class ExportDialog(QDialog):
             spin.setRange(0.001, 1000.0)
             spin.setDecimals(3)
             spin.setSuffix(" µm")
-        self.only_seen = QCheckBox("Only what the xy slice shows")
+        self.only_seen = QCheckBox("Only what the slice shows")
         self.uncertainty = QCheckBox("Uncertainty as one more channel")
         self.scale_bar = QCheckBox("Scale bar burnt in")
         self.scale_bar.setChecked(True)
+        self.draft = QCheckBox("Draft: many times faster, and coarser")
         self.frames, self.rate = QSpinBox(), QSpinBox()
         self.frames.setRange(2, 10000)
         self.frames.setValue(120)
@@ -127,10 +128,11 @@ class ExportDialog(QDialog):
             (self.format, "export_format", "Format"),
             (self.lateral, "export_lateral", "Size of a voxel along x and y"),
             (self.axial, "export_axial", "Size of a voxel along z"),
-            (self.only_seen, "export_only_seen", "Only what the xy slice shows"),
+            (self.only_seen, "export_only_seen", "Only what the slice shows"),
             (self.uncertainty, "export_uncertainty", "Uncertainty as one more channel"),
             (self.enlarged, "export_enlarged", "Pixels of the picture"),
             (self.scale_bar, "export_scale_bar", "Scale bar burnt in"),
+            (self.draft, "export_draft", "Draft: many times faster, and coarser"),
             (self.frames, "export_frames", "Frames of the movie"),
             (self.rate, "export_rate", "Frames a second"),
             (self.place, "export_place", "File"),
@@ -156,6 +158,7 @@ class ExportDialog(QDialog):
         self._form.addRow("", self.uncertainty)
         self._form.addRow("Pixels", self.enlarged)
         self._form.addRow("", self.scale_bar)
+        self._form.addRow("", self.draft)
         self._form.addRow("Length", self._movie)
         self._form.addRow("File", _beside(self.place, self.browse))
         self._form.addRow("", self.figures)
@@ -231,6 +234,7 @@ class ExportDialog(QDialog):
             self.only_seen.isChecked(),
             self.uncertainty.isChecked(),
             int(self.enlarged.currentData()),
+            self.draft.isChecked(),
             self.scale_bar.isChecked(),
             self.frames.value(),
             float(self.rate.value()),
@@ -244,7 +248,9 @@ class ExportDialog(QDialog):
             self._form.setRowVisible(widget, volume)
         for widget in (self.enlarged, self.scale_bar):
             self._form.setRowVisible(widget, not volume)
+        self._form.setRowVisible(self.draft, choice.kind in (Kind.VIEW, Kind.SPIN))
         self._form.setRowVisible(self._movie, movie)
+        self.resize(self.width(), self.sizeHint().height())
         if rename and self.place.text():
             place = Path(self.place.text())
             self.place.setText(str(_free(place.parent, _stem(place), suffix_of(choice))))
@@ -275,7 +281,8 @@ class ExportDialog(QDialog):
         if pixels is None:
             return "Look at it first: it is exported as it is seen.", False
         length = f", {choice.frames / choice.frames_per_second:.3g} s" if suffix_of(choice) == ".mp4" else ""
-        return f"{pixels[1]} × {pixels[0]} pixels{length}", True
+        slice_ = f"{seen.slice_name} slice, " if choice.kind in (Kind.SLICE, Kind.SWEEP) else ""
+        return f"{slice_}{pixels[1]} × {pixels[0]} pixels{length}", True
 
     # --- the work -----------------------------------------------------------------------------------------------------
 

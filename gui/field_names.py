@@ -29,8 +29,8 @@ def capture_name(sample: str, now: datetime) -> str:
 
 
 def capture_stem(capture: Path) -> str:
-    """Name of a capture without what follows it."""
-    return capture.name.removesuffix(".part").removesuffix(".h5")
+    """Name of a capture, or of a field of it, without what follows it."""
+    return capture.name.removesuffix(".part").removesuffix(".h5").removesuffix(".field")
 
 
 def free_field_name(capture: Path, folder: Path) -> Path:

@@ -32,6 +32,8 @@ class FitNews(QObject):
     ----------
     scan_run
         Run of the last scan of the instrument that is connected; None: there was none.
+    views_empty
+        Whether nothing is shown, so that the next field brings its own view and contrast.
     """
 
     changed = Signal()
@@ -42,6 +44,7 @@ class FitNews(QObject):
         super().__init__(parent)
         self._panels, self._bridge, self._series, self._restart = panels, bridge, series, restart
         self.scan_run: int | None = None
+        self.views_empty = True
         for view in panels.looking:
             view.picture_wanted.connect(bridge.request_picture)
             bridge.picture.connect(view.show_picture)
@@ -72,10 +75,11 @@ class FitNews(QObject):
 
     def _field_ready(self, ready: FieldReady) -> None:
         for view in self._panels.looking:
-            if self._series.fields:  # one of a time-lapse: view and contrast stay what they are
+            if self._series.fields and not self.views_empty:  # of a time-lapse: view and contrast stay what they are
                 view.refresh()
             else:
                 view.show_field(ready)
+        self.views_empty = False
         self.changed.emit()
 
     def _lights(self, lights: Lights) -> None:

@@ -111,7 +111,7 @@ class LightImages(QWidget):
         self.setAccessibleName("Predicted, measured and residual image")
         self.setAccessibleDescription("Wheel: zoom. Drag: pan. Home: all of it.")
         self._rectangle = QRectF(0, 0, 1, 1)
-        self._pristine = True
+        self._pristine = self._bar_wanted = True
         self.parts = tuple(LightImage(number) for number in range(3))
         self.predicted, self.measured, self.residual = self.parts
         self.scale_bar = ScaleBar(self.predicted.box)
@@ -180,6 +180,11 @@ class LightImages(QWidget):
         for part in self.parts:
             part.box.translateBy(x=shift.x(), y=shift.y())
 
+    def show_scale_bar(self, shown: bool) -> None:
+        """Show or hide the scale bar."""
+        self._bar_wanted = shown
+        self.scale_bar.setVisible(shown and self.predicted.picture is not None)
+
     # --- what is shown ------------------------------------------------------------------------------------------------
 
     def set_box(self, bounds_um: NDArray[np.float64], resolution_um: tuple[float, float]) -> None:
@@ -202,7 +207,7 @@ class LightImages(QWidget):
         self.predicted.show_image(predicted, self._rectangle, words[0])
         self.measured.show_image(measured, self._rectangle, words[1])
         self.residual.show_image(residual, self._rectangle)
-        self.scale_bar.setVisible(predicted is not None)
+        self.scale_bar.setVisible(predicted is not None and self._bar_wanted)
 
     def clear(self, words: str = "") -> None:
         """Show nothing but words."""

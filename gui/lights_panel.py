@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 VIEW = "light"
 PLAY_MS = 250
 """Each image stands at least so long while they are played."""
+KEY_ZOOM = 1.25
 FIRST_LEVELS = 0.8, 1.2
 ENOUGH_PX = 256
 """Pixels a side that tell the contrast of an image."""
@@ -184,7 +185,7 @@ class LightsPanel(QWidget):
         self._lights = lights
         self.map.show_lights(lights)
         self.note.setText(lights.told)
-        self.note.setVisible(bool(lights.told))
+        self.note.setVisible(bool(lights.told) and len(lights.lit_k2) > 0)  # else it stands in place of the image
         self.controls.setEnabled(True)
         if first:
             self._begin(lights)
@@ -340,7 +341,19 @@ class LightsPanel(QWidget):
         predicted = TOO_FAR.format(na=self._lights.largest_na) if weak else BEYOND.format(na=farthest)
         return predicted, NOT_MEASURED if asked.pattern != NO_PATTERN else self._lights.told or NEVER_LIT
 
-    # --- contrast -----------------------------------------------------------------------------------------------------
+    # --- view, contrast -----------------------------------------------------------------------------------------------
+
+    def reset_view(self) -> None:
+        """Show the whole images."""
+        self.images.show_all()
+
+    def zoom(self, steps: int) -> None:
+        """Zoom about the middle by keyboard."""
+        self.images.zoom_by(KEY_ZOOM**steps)
+
+    def choose_contrast(self) -> None:
+        """Give each image the contrast that suits it."""
+        self.hold.setChecked(False)
 
     def _typed(self) -> None:
         if not self._setting:

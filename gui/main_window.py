@@ -16,7 +16,7 @@ from gui.autosave import Autosave
 from gui.export.job import VolumeLook
 from gui.export_choice import Seen
 from gui.export_dialog import ExportDialog
-from gui.field_names import free_field_name
+from gui.field_names import capture_stem, free_field_name
 from gui.history import History
 from gui.leaving import Leaving
 from gui.log_panel import LogPanel, WindowLogHandler
@@ -106,6 +106,7 @@ class MainWindow(QMainWindow):
         self.panels.acquire.folder_wanted.connect(self._choose_folder)
         self.panels.slices.read_out.connect(self.read_out.setText)
         self.panels.lights.read_out.connect(self.read_out.setText)
+        self.panels.views.currentChanged.connect(self._offer_marks)
         self.log_panel.visibilityChanged.connect(self._log_visibility)
         self._restore()
         self._end_timer = QTimer(self)
@@ -126,7 +127,7 @@ class MainWindow(QMainWindow):
             "undo": self.history.stack.undo,
             "redo": self.history.stack.redo,
             "save_field": self._save_field,
-            "export": lambda: self.export_dialog.open_beside(self.workflow.folder, self._export_stem()),
+            "export": lambda: self.export_dialog.open_beside(self._origin().parent, capture_stem(self._origin())),
             "quit": self.close,
             "connect": lambda: self.workflow.connect_instrument(),
             "disconnect": lambda: self.workflow.disconnect_instrument(),
@@ -144,13 +145,14 @@ class MainWindow(QMainWindow):
             "earlier": lambda: self.panels.time.step(-1),
             "later": lambda: self.panels.time.step(+1),
             "play": lambda: self.panels.time.toggle_play(),
-            "reset_view": lambda: self.panels.slices.reset_view(),
-            "zoom_in": lambda: self.panels.slices.zoom(+1),
-            "zoom_out": lambda: self.panels.slices.zoom(-1),
+            "reset_view": lambda: self.panels.in_front.reset_view(),
+            "zoom_in": lambda: self.panels.in_front.zoom(+1),
+            "zoom_out": lambda: self.panels.in_front.zoom(-1),
             "centre": lambda: self.panels.slices.centre_on_cursor(),
-            "auto_contrast": lambda: self.panels.slices.contrast.auto.setChecked(True),
+            "auto_contrast": lambda: self.panels.in_front.choose_contrast(),
             "cross_hair": lambda on: self.panels.slices.set_mark("cross_hair", on),
-            "scale_bar": lambda on: self.panels.slices.set_mark("scale_bar", on),
+            "scale_bar": lambda on: self.panels.show_scale_bar(on),
+            "oblique": lambda on: self.panels.slices.set_mark("oblique", on),
             "light_theme": self._choose_theme,
             "log": self.log_panel.setVisible,
             "shortcuts": lambda: ShortcutSheet(self).show(),
@@ -227,8 +229,14 @@ class MainWindow(QMainWindow):
         else:
             forming = bridge.fitting
             self.bench.bar.say(Task.VIEW, "forming" if forming else "ready", "busy" if forming else "good")
-        name = flow.capture_path.name if flow.capture_path is not None else ""
+        name = flow.shown_path.name if flow.shown_path is not None else ""
         self.setWindowTitle(f"{name} – Fieldscope" if name else "Fieldscope")
+
+    def _offer_marks(self) -> None:
+        """Only slices have a cross-hair; what the mouse told of the tab before is over."""
+        for key in ("centre", "cross_hair", "oblique"):
+            self.actions_by_key[key].setEnabled(self.panels.in_front is self.panels.slices)
+        self.read_out.clear()
 
     # --- files and dialogs --------------------------------------------------------------------------------------------
 
@@ -243,19 +251,17 @@ class MainWindow(QMainWindow):
 
     def _free_field_name(self) -> Path:
         """Where the field would be saved: beside its capture."""
-        capture = self.workflow.capture_path
-        path = self.workflow.folder / "reconstruction.h5" if capture is None else capture
-        return free_field_name(path, path.parent)
+        return free_field_name(self._origin(), self._origin().parent)
 
-    def _export_stem(self) -> str:
-        capture = self.workflow.capture_path
-        return "reconstruction" if capture is None else capture.name.split(".h5")[0].removesuffix(".field")
+    def _origin(self) -> Path:
+        """The capture or field whose volume is shown."""
+        return self.workflow.shown_path or self.workflow.folder / "reconstruction.h5"
 
     def _seen(self) -> Seen:
         """What an export of pictures is to show."""
         view = self.panels.volume.view
         volume = VolumeLook(view.scene, (view.height(), view.width())) if self.bridge.has_field else None
-        return Seen(self.panels.slices.seen(), volume)
+        return Seen(self.panels.slices.seen(), self.panels.slices.chosen, volume)
 
     def _browse_profile(self) -> None:
         self.panels.instrument.profile.setCurrentIndex(

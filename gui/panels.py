@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from acquisition.profile import shipped_profiles
 from gui.acquire_panel import AcquirePanel
+from gui.actions import check_box_for
 from gui.fit_panel import FitPanel
 from gui.instrument_panel import InstrumentPanel
 from gui.lights_panel import LightsPanel
@@ -58,6 +59,17 @@ class Panels:
         """All that show the field: they ask for pictures and take them, each its own."""
         return self.slices, self.volume, self.lights
 
+    @property
+    def in_front(self) -> SlicesPanel | VolumePanel | LightsPanel:
+        """The one whose tab is in front: what the menu View acts on."""
+        return next(panel for panel in self.looking if panel is self.views.currentWidget())
+
+    def show_scale_bar(self, shown: bool) -> None:
+        """Show or hide it wherever there is one."""
+        self.slices.set_mark("scale_bar", shown)
+        self.volume.set_mark("scale_bar", shown)
+        self.lights.images.show_scale_bar(shown)
+
 
 def make_panels(act: Mapping[str, QAction]) -> Panels:
     """Make every part of the window once; `act` holds the actions whose buttons stand in them."""
@@ -65,6 +77,7 @@ def make_panels(act: Mapping[str, QAction]) -> Panels:
     slices.tools.add("View", MarksPanel(act))
     views = ViewTabs()
     volume, lights, errors = VolumePanel(slices.contrast), LightsPanel(), ErrorSection()
+    volume.marks.addWidget(check_box_for(act["scale_bar"]))
     views.add("Slices", slices, slices.tools)
     views.add("Volume", volume, *volume.controls, slices.contrast)
     views.add("Lights", lights, lights.controls)

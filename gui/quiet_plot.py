@@ -19,18 +19,20 @@ class QuietPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph is untyped
     """
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
+        super().__init__(parent)
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # its hint is 640 × 480
         self.setMenuEnabled(False)
         self.setMouseEnabled(False, False)
         self.hideButtons()
+        self.plotItem.layout.setContentsMargins(0, 7, 0, 0)  # room for the upper half of the topmost number
         for side in ("left", "bottom"):
             self.getAxis(side).enableAutoSIPrefix(False)
         theme.follow(self._paint_axes)
 
     def _paint_axes(self) -> None:
+        self.setBackground(theme.WINDOW)
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
             axis.setPen(theme.EDGE)

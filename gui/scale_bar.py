@@ -78,7 +78,7 @@ class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
         return QRectF(0, size.height() - 60, size.width(), 60)
 
     def paint(self, painter: QPainter, _option: QStyleOptionGraphicsItem, _widget: QWidget | None = None) -> None:
-        """Draw in screen pixels, with a dark halo so that it can be read on any picture."""
+        """Draw in screen pixels, on a veil so that it can be read on any picture."""
         scale = self.um_per_px()
         shown_um = self.length_um()
         right, bottom = float(self._box.width()) - MARGIN_PX, float(self._box.height()) - MARGIN_PX
@@ -87,26 +87,25 @@ class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
         font.setPointSizeF(9)
         painter.setFont(font)
         bar = QRectF(right - width, bottom - THICKNESS_PX, width, THICKNESS_PX)
-        painter.fillRect(bar.adjusted(-1, -1, 1, 1), QColor(0, 0, 0, 150))
-        painter.fillRect(bar, QColor(theme.TEXT))
-        self._write(painter, length_text(shown_um), bar.center().x(), bar.top() - 6)
+        self._draw(painter, bar, length_text(shown_um), theme.TEXT)
         resolved = self.resolution_um / scale
         if resolved >= BEYOND_PX:
             mark = QRectF(MARGIN_PX, bottom - 2, min(resolved, 0.6 * self._box.width()), 2)
-            painter.fillRect(mark.adjusted(-1, -1, 1, 1), QColor(0, 0, 0, 150))
-            painter.fillRect(mark, QColor(theme.LIGHT))
             length = length_text(float(f"{self.resolution_um:.2g}"))
-            for text in (f"beyond the optical resolution ({length})", f"resolution {length}"):
-                half = QFontMetricsF(font).horizontalAdvance(text) / 2
-                if MARGIN_PX + 2 * half + 10 < bar.left() - 24:
-                    self._write(painter, text, MARGIN_PX + half, mark.top() - 6)
-                    break
+            texts = (f"beyond the optical resolution ({length})", f"resolution {length}", "")
+            room = bar.left() - 34 - MARGIN_PX
+            text = next(text for text in texts if QFontMetricsF(font).horizontalAdvance(text) < room or not text)
+            self._draw(painter, mark, text, theme.DRAWN)
 
-    def _write(self, painter: QPainter, text: str, centre_px: float, baseline_px: float) -> None:
-        left = centre_px - QFontMetricsF(painter.font()).horizontalAdvance(text) / 2
-        left = min(left, float(self._box.width()) - MARGIN_PX / 2 - 2 * (centre_px - left))
-        painter.setPen(QColor(0, 0, 0, 190))
-        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            painter.drawText(int(left) + dx, int(baseline_px) + dy, text)
+    def _draw(self, painter: QPainter, bar: QRectF, text: str, colour: str) -> None:
+        """Draw a bar with its text above: in the middle, but within the view."""
+        width = QFontMetricsF(painter.font()).horizontalAdvance(text)
+        rightmost = float(self._box.width()) - MARGIN_PX - width
+        left = max(MARGIN_PX, min(bar.center().x() - width / 2, rightmost))
+        veil = bar.united(QRectF(left, bar.top() - 18, width, 14) if text else bar).adjusted(-6, -3, 6, 6)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(theme.VEIL))
+        painter.drawRoundedRect(veil, 4, 4)
+        painter.fillRect(bar, QColor(colour))
         painter.setPen(QColor(theme.TEXT))
-        painter.drawText(int(left), int(baseline_px), text)
+        painter.drawText(int(left), int(bar.top() - 6), text)

@@ -61,10 +61,11 @@ class SliceMarks:
         """Take the colours of the theme."""
         self.outline.setPen(pg.mkPen(theme.FAINT, width=1, style=Qt.PenStyle.DashLine))
         for line in (self.hair_column, self.hair_row):
-            line.setPen(pg.mkPen(theme.faded(theme.ACCENT, 150), width=1))
-        self.trace.setPen(pg.mkPen(theme.faded(theme.GOOD, 190), width=1, style=Qt.PenStyle.DashLine))
+            line.setPen(pg.mkPen(theme.faded(theme.HAIR, 170), width=1))
+        self.trace.setPen(pg.mkPen(theme.faded(theme.TRACE, 210), width=1, style=Qt.PenStyle.DashLine))
         for line in (self.hair_column, self.hair_row, self.trace):
-            line.setHoverPen(pg.mkPen(theme.LIGHT, width=2))
+            line.setHoverPen(pg.mkPen(theme.DRAWN, width=2))
+        self.caption.adjustSize()
 
     def follow(self) -> None:
         """Put the marks where the navigator says."""
@@ -93,7 +94,7 @@ class SliceMarks:
         x, y, z = self._navigator.directions[2].tolist()
         tilt = math.degrees(math.acos(min(1.0, abs(z))))
         turn = math.degrees(math.atan2(y, x) if z >= 0 else math.atan2(-y, -x))
-        return f"oblique   {tilt:.0f}° from xy, towards {turn:.0f}°"
+        return f"oblique   tilt {tilt:.0f}°, turn {turn:.0f}°"
 
     def set_wanted(self, which: str, wanted: bool) -> None:
         """Show or hide ``cross_hair``, ``scale_bar`` or the trace of the ``oblique`` plane."""

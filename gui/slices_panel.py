@@ -180,9 +180,15 @@ class SlicesPanel(QWidget):
         """Whether the whole box is in sight, and kept there when the window changes its size."""
         return self._pristine
 
+    @property
+    def chosen(self) -> str:
+        """Name of the view that is alone or was clicked last, at first xy."""
+        last = self.focusWidget()
+        return last.name if isinstance(last, SliceView) and not last.isHidden() else "xy"
+
     def seen(self) -> SliceLook | None:
-        """What the xy view shows now, in its colours; None while there is nothing."""
-        view = self.views["xy"]
+        """What the chosen view shows now, in its colours; None while there is nothing."""
+        view = self.views[self.chosen]
         plane = view.visible() if view.shown_plane() is not None else None
         if plane is None:
             return None
@@ -201,6 +207,10 @@ class SlicesPanel(QWidget):
     def zoom(self, steps: int) -> None:
         """Zoom about the cross-hair by keyboard."""
         self.navigator.zoom_by(KEY_ZOOM**steps, dict(enumerate(self.navigator.cursor_um)))
+
+    def choose_contrast(self) -> None:
+        """Levels from the values there are."""
+        self.contrast.auto.setChecked(True)
 
     def centre_on_cursor(self) -> None:
         """Bring the cross-hair to the middle of the views."""

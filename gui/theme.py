@@ -35,9 +35,16 @@ if TYPE_CHECKING:
     GOOD: str
     WARN: str
     BAD: str
+    HAIR: str
+    TRACE: str
+    DRAWN: str
+    VEIL: str
 
-ARROWS = {name.upper(): Path(__file__).with_name(f"chevron_{name}.svg").as_posix() for name in ("up", "down")}
-"""Arrows of lists and numbers; their grey is seen in both themes."""
+ICONS = {
+    name.upper(): Path(__file__).with_name(f"{file}.svg").as_posix()
+    for name, file in (("up", "chevron_up"), ("down", "chevron_down"), ("tick", "check"))
+}
+"""Arrows of lists and numbers, in a grey that is seen in both themes, and the tick of a switch that is on."""
 
 ThemeName = Literal["dark", "light"]
 
@@ -71,7 +78,11 @@ COLOURS = {  # of the dark theme, and of the light one
     "ALARM_EDGE": ("#7c4440", "#e6a49f"),
     "NEWS": ("#1b2c38", "#e4f1fa"),
     "NEWS_EDGE": ("#2c566f", "#a6cfea"),
-    "VEIL": ("rgba(16, 19, 23, 150)", "rgba(255, 255, 255, 190)"),  # behind words on a picture
+    # Over pictures, dark ones and pale ones, and over the canvas beside them:
+    "HAIR": ("#54b6e8", "#2f93c9"),
+    "TRACE": ("#6cc795", "#3a9e6b"),
+    "DRAWN": ("#ffcf70", "#e08e00"),
+    "VEIL": ("#96101317", "#beffffff"),  # behind words; the first two digits are how much it covers
 }
 
 
@@ -182,6 +193,13 @@ QTabBar::tab:selected {{ color: {TEXT}; border-bottom-color: {ACCENT}; }}
 QTabBar::tab:focus {{ color: {ACCENT}; }}
 QLineEdit, QPlainTextEdit {{ background: {FIELD}; border: 1px solid {EDGE}; border-radius: 4px; padding: 3px 6px; }}
 QLineEdit:focus {{ border-color: {ACCENT}; }}
+QCheckBox {{ spacing: 7px; }}
+QCheckBox:disabled {{ color: {FAINT}; }}
+QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {FAINT}; border-radius: 3px;
+    background: {FIELD}; }}
+QCheckBox::indicator:hover, QCheckBox::indicator:focus {{ border-color: {ACCENT}; }}
+QCheckBox::indicator:checked {{ image: url("{TICK}"); background: {PRIMARY}; border-color: {PRIMARY_EDGE}; }}
+QCheckBox::indicator:disabled {{ background: {PANEL}; border-color: {EDGE}; }}
 QComboBox {{ background: {RAISED}; border: 1px solid {EDGE}; border-radius: 5px; padding: 3px 8px; color: {TEXT}; }}
 QComboBox:hover {{ background: {HOVER}; border-color: {HOVER_EDGE}; }}
 QComboBox:focus {{ border-color: {ACCENT}; }}
@@ -239,6 +257,7 @@ def apply_theme(application: QApplication, name: ThemeName = "dark") -> None:
         palette.setColor(which, QColor(colours[colour]))
     for which in (role.WindowText, role.Text, role.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, which, QColor(colours["FAINT"]))
+    application.setStyleSheet("")  # else each widget is styled anew by the palette, and once more by the sheet
     application.setPalette(palette)
-    application.setStyleSheet(STYLE.format(**ARROWS, **colours))
+    application.setStyleSheet(STYLE.format(**ICONS, **colours))
     _theme.changed.emit()

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QSlider,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -117,18 +116,17 @@ class VolumePanel(QWidget):
         self.surface.valueChanged.connect(lambda _: self._surface_moved())
         self.surface_value = hint()
         self.explained = hint()
-        self.pages = QStackedWidget()
-        self.pages.setMinimumHeight(176)
+        section.body.addWidget(self.mode)
+        self._pages: list[QWidget] = []
         for page in ((self.curve, self.new_curve), (self.surface_value, self.surface), (self.explained,)):
             holder = QWidget()
             inner = QVBoxLayout(holder)
             inner.setContentsMargins(0, 0, 0, 0)
             for widget in page:
                 inner.addWidget(widget)
-            inner.addStretch(1)
-            self.pages.addWidget(holder)
-        section.body.addWidget(self.mode)
-        section.body.addWidget(self.pages)
+            holder.setVisible(not self._pages)
+            self._pages.append(holder)
+            section.body.addWidget(holder)
         return section
 
     def _build_motion(self) -> Section:
@@ -166,18 +164,20 @@ class VolumePanel(QWidget):
         self.show_box.setAccessibleName("Show the edges of the box")
         self.show_box.setChecked(True)
         self.show_box.toggled.connect(lambda on: self.set_mark("box", on))
-        self.show_marks = QCheckBox("Axes, scale bar")
-        self.show_marks.setObjectName("volume_marks")
-        self.show_marks.setAccessibleName("Show axes and scale bar")
-        self.show_marks.setChecked(True)
-        self.show_marks.toggled.connect(lambda on: self.set_mark("scale_bar", on))
+        self.show_axes = QCheckBox("Axes")
+        self.show_axes.setObjectName("volume_axes")
+        self.show_axes.setAccessibleName("Show the axes")
+        self.show_axes.setChecked(True)
+        self.show_axes.toggled.connect(lambda on: self.set_mark("axes", on))
         grid.addWidget(whole, 0, 0, 1, 2)
         grid.addLayout(sides, 1, 0, 1, 2)
         grid.addWidget(self.spin, 2, 0)
         grid.addWidget(self.speed, 2, 1)
-        grid.addWidget(self.show_box, 3, 0)
-        grid.addWidget(self.show_marks, 3, 1)
+        self.marks = QHBoxLayout()
+        self.marks.addWidget(self.show_box)
+        self.marks.addWidget(self.show_axes)
         section.body.addLayout(grid)
+        section.body.addLayout(self.marks)
         return section
 
     # --- a field comes and goes ---------------------------------------------------------------------------------------
@@ -215,8 +215,12 @@ class VolumePanel(QWidget):
         """Zoom about the middle by keyboard."""
         self.view.zoom_by(1.25**steps)
 
+    def choose_contrast(self) -> None:
+        """Levels from the values there are."""
+        self.contrast.auto.setChecked(True)
+
     def set_mark(self, which: str, shown: bool) -> None:
-        """Show or hide the ``box`` or the ``scale_bar`` with the axes."""
+        """Show or hide the ``box``, the ``axes`` or the ``scale_bar``."""
         self.view.marks[which] = shown
         self.view.update()
 
@@ -239,7 +243,9 @@ class VolumePanel(QWidget):
 
     def _switch_mode(self) -> None:
         mode = self.shown_mode
-        self.pages.setCurrentIndex({"composite": 0, "surface": 1}.get(mode, 2))
+        shown = {"composite": 0, "surface": 1}.get(mode, 2)
+        for number, page in enumerate(self._pages):
+            page.setVisible(number == shown)
         self.explained.setText(EXPLAINED.get(mode, ""))
         self._apply()
 

@@ -92,7 +92,7 @@ class VolumeView(QWidget):
         self.bounds_um: NDArray[np.float64] = np.array([[-50.0, -50.0, -25.0], [50.0, 50.0, 25.0]])
         self.scene = Scene(camera=Camera(FIRST_LOOK))
         self.channel: PictureChannel[RequestVolume] = PictureChannel("volume", self._send)
-        self.marks = {"box": True, "scale_bar": True}
+        self.marks = {"box": True, "axes": True, "scale_bar": True}
         self._has_field = False
         self._whole_um_per_px = 1.0
         self._pristine = True
@@ -366,6 +366,7 @@ class VolumeView(QWidget):
         self._draw_box(painter, hidden=False)
         if self.marks["scale_bar"]:
             self._draw_scale_bar(painter)
+        if self.marks["axes"]:
             self._draw_triad(painter)
 
     def _background(self) -> QColor:
@@ -373,6 +374,12 @@ class VolumeView(QWidget):
             return QColor(theme.CANVAS)
         red, green, blue, _ = to_rgba(np.zeros((1, 1), np.float32), self.scene)[0, 0].tolist()
         return QColor(red, green, blue)
+
+    def _ink(self) -> str:
+        """Colour that is seen on the background."""
+        if self.scene.mode in COLOURED_MODES or self._picture is None:
+            return theme.TEXT
+        return "black" if self._background().lightness() > 128 else "white"
 
     def _draw_picture(self, painter: QPainter) -> None:
         if self._picture is None:
@@ -387,7 +394,7 @@ class VolumeView(QWidget):
     def _draw_box(self, painter: QPainter, hidden: bool) -> None:
         if not self.marks["box"]:
             return
-        boxes = [(self.bounds_um, theme.MUTED)]
+        boxes = [(self.bounds_um, theme.MUTED if self.scene.mode in COLOURED_MODES else self._ink())]
         if self.scene.crop_um is not None:
             boxes.append((np.array(self.scene.crop_um), theme.ACCENT))
         for bounds_um, colour in boxes:
@@ -404,13 +411,13 @@ class VolumeView(QWidget):
         length_um = round_length_um(min(160.0, max(30.0, 0.25 * self.width())) * scale)
         right, bottom = self.width() - 16.0, self.height() - 16.0
         bar = QRectF(right - length_um / scale, bottom - 3.0, length_um / scale, 3.0)
-        painter.fillRect(bar, QColor(theme.TEXT if self.scene.mode in COLOURED_MODES else "white"))
+        painter.fillRect(bar, QColor(self._ink()))
         self._write(painter, length_text(length_um), QPointF(bar.center().x(), bar.top() - 10.0))
 
     def _draw_triad(self, painter: QPainter) -> None:
         origin = QPointF(TRIAD_PX + 22.0, self.height() - TRIAD_PX - 22.0)
         arrows = sorted(
-            zip("xyz", self.scene.camera.axes.T, (theme.BAD, theme.GOOD, theme.ACCENT), strict=True),
+            zip("xyz", self.scene.camera.axes.T, (theme.DRAWN, theme.TRACE, theme.HAIR), strict=True),
             key=lambda arrow: -arrow[1][2],  # the farthest first
         )
         for name, (right, down, _), colour in arrows:
@@ -423,6 +430,5 @@ class VolumeView(QWidget):
         font = QFont(self.font())
         font.setPointSizeF(9)
         painter.setFont(font)
-        plain = theme.TEXT if self.scene.mode in COLOURED_MODES else "white"
-        painter.setPen(QColor(colour or plain))
+        painter.setPen(QColor(colour or self._ink()))
         painter.drawText(QRectF(middle.x() - 60, middle.y() - 10, 120, 20), Qt.AlignmentFlag.AlignCenter, text)

@@ -60,6 +60,7 @@ class Workflow(QObject):
         self.plan: ExposurePlan | None = None
         self.experiment: Experiment | None = None
         self.capture_path: Path | None = None
+        self.shown_path: Path | None = None  # the capture or field whose volume is shown
         self._live_run: int | None = None
         self._reference: MatchedReference | None = None
         self._scan_time: ScanTime | None = None
@@ -238,7 +239,7 @@ class Workflow(QObject):
             self.bridge.cancel()
             self.panels.message.tell(f"{path} cannot be written: {error}", "Choose another folder for the captures.")
             return
-        self.capture_path = path
+        self.capture_path = self.shown_path = path
         self._scan_news.begin(plan, path)
         self.live_image.scan_begins()
         self.changed.emit()
@@ -330,7 +331,7 @@ class Workflow(QObject):
 
     def reconstruct(self, path: Path) -> None:
         """Reconstruct a stored capture: each of its time points and positions, if there are several."""
-        self.capture_path = path
+        self.capture_path = self.shown_path = path
         self.series.look_for_visits(path)
         self._show_new_run(f"reading {path.name}")
         self.bridge.start_stored(path, self.panels.fit.settings())
@@ -343,6 +344,7 @@ class Workflow(QObject):
 
     def open_field(self, path: Path) -> None:
         """Show a saved field, and with it those of the same time-lapse."""
+        self.shown_path = path
         self.series.look_for_siblings(path)
         self._show_new_run(f"opening {path.name}")
         self.bridge.open_field(path)
@@ -357,6 +359,7 @@ class Workflow(QObject):
 
     def _clear_views(self, expecting: str = "") -> None:
         """Forget the field; `expecting` says what the next one waits for."""
+        self._fit_news.views_empty = True
         for view in self.panels.looking:
             view.clear(expecting)
         self.panels.errors.clear()

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from gui.export.job import NotWritten, Written
-from gui.export_choice import Kind
+from gui.export_choice import Kind, job_of
 from recon import messages
 from recon.field_file import write_field
 from tests.gui.fakes import BOUNDS_UM
@@ -48,9 +48,9 @@ def test_size_is_told_live(dialog, window, tmp_path):
 
 
 def test_the_name_follows_what_is_exported(dialog, tmp_path):
-    (tmp_path / "reconstruction.png").touch()
-    assert dialog.place.text() == str(tmp_path / "reconstruction.ome.tif")
-    for kind, name in ((Kind.SPIN, "reconstruction.mp4"), (Kind.SLICE, "reconstruction-2.png")):
+    (tmp_path / "cells.png").touch()
+    assert dialog.place.text() == str(tmp_path / "cells.ome.tif")
+    for kind, name in ((Kind.SPIN, "cells.mp4"), (Kind.SLICE, "cells-2.png")):
         dialog.kind.setCurrentIndex(dialog.kind.findData(kind))
         assert dialog.place.text() == str(tmp_path / name)
     assert dialog.scale_bar.isVisible() and not dialog.format.isVisible() and not dialog.frames.isVisible()
@@ -67,13 +67,25 @@ def test_a_slice_is_exported_as_it_is_seen(dialog, window):
     assert seen.shape == window.panels.slices.views["xy"].visible().shape
 
 
+def test_the_slice_that_was_clicked_last_is_meant_and_a_spin_may_be_a_draft(dialog, window, tmp_path):
+    window.panels.slices.views["xz"].setFocus()
+    dialog.kind.setCurrentIndex(dialog.kind.findData(Kind.SLICE))
+    assert dialog.figures.text().startswith("xz slice") and not dialog.draft.isVisible()
+    dialog.kind.setCurrentIndex(dialog.kind.findData(Kind.SPIN))
+    assert dialog.draft.isVisible()
+    for draft, quality in ((False, "rest"), (True, "moving")):
+        dialog.draft.setChecked(draft)
+        job = job_of(dialog.choice(), window._seen(), dialog._ready, tmp_path / "a", tmp_path / "b.mp4")
+        assert job.what.look.quality == quality
+
+
 def test_a_volume_is_written_beside_the_window(dialog, window, qtbot, tmp_path):
     told = []
     window.bridge.saved.connect(told.append)
     with qtbot.waitSignal(dialog.process.ended, timeout=60_000) as ended:
         dialog.start_button.click()
     assert isinstance(ended.args[0], Written)
-    data = tifffile.imread(tmp_path / "reconstruction.ome.tif")
+    data = tifffile.imread(tmp_path / "cells.ome.tif")
     assert data.shape[0] == 2 and abs(data[0].mean() - 1.33) < 0.05
     assert "Written" in dialog.state.text() and dialog.show_folder.isVisible()
     assert told == [], "the copy that was exported is no saved field"
@@ -93,7 +105,7 @@ def test_cancel_leaves_nothing(dialog, qtbot, tmp_path):
         dialog.start_button.click()
     assert ended.args[0] == NotWritten("", "")
     assert "nothing was written" in dialog.state.text()
-    assert [path for path in tmp_path.iterdir() if "reconstruction" in path.name] == []
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("cells")] == []
 
 
 def test_a_lost_reconstruction_is_told(dialog, window):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
-from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QAbstractItemView, QAbstractSpinBox, QApplication, QComboBox, QWidget
 
@@ -35,6 +35,33 @@ def fake(window: MainWindow) -> fakes.FakeProcess:
 
 
 # --- tasks ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_menu_acts_on_the_tab_in_front(window: MainWindow, qtbot: Any) -> None:
+    act, panels = window.actions_by_key, window.panels
+    window.files.open(Path("some.field.h5"))
+    fake(window).show_field(window.bridge.run or 0)
+    qtbot.waitUntil(lambda: panels.slices.seen() is not None)
+    panels.slices.views["yz"].setFocus()
+    before = panels.slices.navigator.zoom
+    panels.views.choose("Volume")
+    act["zoom_in"].trigger()
+    assert panels.volume.view.zoom == pytest.approx(1.25) and panels.slices.navigator.zoom == before
+    act["reset_view"].trigger()
+    assert panels.volume.view.zoom == pytest.approx(1.0)
+    act["scale_bar"].setChecked(False)
+    assert not panels.volume.view.marks["scale_bar"]
+    assert not panels.slices.views["xy"].marks.scale_bar.isVisible()
+    panels.views.choose("Lights")
+    width = panels.lights.images.predicted.box.viewRect().width()
+    act["zoom_out"].trigger()
+    assert panels.lights.images.predicted.box.viewRect().width() == pytest.approx(1.25 * width)
+    assert not act["centre"].isEnabled() and not act["oblique"].isEnabled()
+    panels.views.choose("Slices")
+    assert act["centre"].isEnabled() and panels.slices.chosen == "yz"
+    act["oblique"].setChecked(False)
+    assert not panels.slices.views["xy"].marks.trace.isVisible()
+    assert window.windowTitle().startswith("some.field.h5")
 
 
 def test_each_task_shows_its_own(window: MainWindow) -> None:
@@ -116,8 +143,12 @@ def test_the_theme_follows_at_once_and_is_remembered(window: MainWindow, qtbot: 
             "canvas": picture.pixelColor(inside).lightness(),
             "axis": QColor(view.plot.getAxis("left").textPen().color()).lightness(),
             "curve": window.panels.fit.curves.held_curve.opts["pen"].color().lightness(),
+            "plot": window.panels.slices.tools.profile.plot.backgroundBrush().color().lightness(),
+            "outline": region._item.pen.color().lightness(),
         }
 
+    region = window.panels.slices.tools.region.mark
+    region.put(window.panels.slices.views["xy"], QPointF(0, 0), QPointF(5, 5))
     dark = lightness()
     window.actions_by_key["light_theme"].setChecked(True)
     try:
@@ -126,6 +157,8 @@ def test_the_theme_follows_at_once_and_is_remembered(window: MainWindow, qtbot: 
         assert light["canvas"] > dark["canvas"] + 100
         assert light["axis"] < dark["axis"]
         assert light["curve"] < dark["curve"]
+        assert light["plot"] > dark["plot"] + 100
+        assert light["outline"] < dark["outline"]
         assert theme.TEXT == COLOURS["TEXT"][1]
         assert window.settings.theme == "light"
     finally:

@@ -162,8 +162,8 @@ def opened(window: MainWindow, tmp_path: Path, qtbot: Any) -> dict[tuple[int, in
     for path in names.values():
         path.touch()
     window.workflow.open_field(names[1, 0])
+    qtbot.waitUntil(lambda: len(window.panels.time.visits) == 6)  # the folder is read sooner than the field
     fake(window).show_field(window.bridge.run or 0)
-    qtbot.waitUntil(lambda: len(window.panels.time.visits) == 6)
     window.bench.show_task(Task.VIEW)
     qtbot.waitUntil(lambda: window.panels.slices.views["xy"].shown_plane() is not None)
     return names

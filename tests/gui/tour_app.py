@@ -17,21 +17,29 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 def state_of(window: Any) -> dict[str, Any]:
     """Positions on the screen (only of what can be clicked) and what the operator sees."""
-    from PySide6.QtWidgets import QAbstractButton
+    from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QTabBar
 
-    def centre(widget: Any) -> tuple[int, int]:
-        point = widget.mapToGlobal(widget.rect().center())
+    def centre(widget: Any, rect: Any = None) -> tuple[int, int]:
+        point = widget.mapToGlobal((rect or widget.visibleRegion().boundingRect()).center())
         return point.x(), point.y()
 
-    panels, slices = window.panels, window.panels.slices
+    panels, slices, volume = window.panels, window.panels.slices, window.panels.volume
     view = slices.views["xy"]
+    within_reach = [
+        widget
+        for kind in (QAbstractButton, QComboBox, QLineEdit, QTabBar)
+        for widget in window.findChildren(kind)
+        if widget.isEnabled() and not widget.visibleRegion().isEmpty()
+    ]
+    tabs = [widget for widget in within_reach if isinstance(widget, QTabBar)]
     return {
-        "buttons": {
-            button.objectName(): centre(button)
-            for button in window.findChildren(QAbstractButton)
-            if button.isVisible() and button.isEnabled() and button.objectName()
-        },
-        "xy": centre(view.canvas),
+        "buttons": {widget.objectName(): centre(widget) for widget in within_reach if widget.objectName()}
+        | {f"tab {bar.tabText(i)}": centre(bar, bar.tabRect(i)) for bar in tabs for i in range(bar.count())},
+        "xy": centre(view.canvas, view.canvas.rect()),
+        "task": window.bench.task.name,
+        "tab": panels.views.tabText(panels.views.currentIndex()),
+        "theme": window.settings.theme,
+        "title": window.windowTitle(),
         "instrument": panels.instrument.state.text(),
         "acquire": panels.acquire.state.text(),
         "fit": panels.fit.state.text(),
@@ -44,6 +52,15 @@ def state_of(window: Any) -> dict[str, Any]:
         "sharp": all(v.shown_plane() == v.visible() for v in slices.views.values()),
         "shape": view.shown_plane().shape if view.shown_plane() else None,
         "range": view.box.viewRange(),
+        "normal": slices.navigator.directions[2].tolist(),
+        "profile": slices.tools.profile.state.text(),
+        "mode": volume.mode.currentText(),
+        "volume": volume.view._picture[0].scene.mode if volume.view._picture else "",
+        "volume_zoom": volume.view.zoom,
+        "light": panels.lights.heading.text(),
+        "residual": panels.lights.images.residual.figure.text(),
+        "export": window.export_dialog.kind.currentText(),
+        "exported": window.export_dialog.state.text(),
         "message": panels.message.message.text() if panels.message.isVisible() else "",
         "torch": "torch" in sys.modules,
         "longest_gap_ms": window.longest_gap_ms,

@@ -54,7 +54,8 @@ class FitCurves(Section):
         self.held_curve.setSymbolBrush(theme.ACCENT)
         self.held_curve.setSymbolPen(theme.ACCENT)
         self.loss_curve.setPen(pg.mkPen(theme.MUTED, width=1.2))
-        self._legend.setLabelTextColor(theme.MUTED)
+        for _, label in self._legend.items:
+            label.setText(label.text, color=theme.MUTED)  # setLabelTextColor does not paint anew
 
     def clear(self) -> None:
         """Forget the curves, for a new run."""

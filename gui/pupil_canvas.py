@@ -23,6 +23,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QToolTip, QWidget
 
+from acquisition.aperture import inside_aperture
 from gui import theme
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class PupilCanvas(QWidget):
         super().__init__(parent)
         self.setObjectName(name)
         self.setAccessibleName(title)
-        self.setMinimumSize(180, 180)
+        self.setMinimumSize(140, 140)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._when_empty = when_empty
@@ -70,7 +71,7 @@ class PupilCanvas(QWidget):
     def set_leds(self, led_na_l2: NDArray[np.float64], objective_na: float) -> None:
         """Show the LEDs (L, 2)."""
         self._na_l2, self._objective_na = np.asarray(led_na_l2, dtype=np.float64), objective_na
-        self._inside_l = np.hypot(*self._na_l2.T) <= objective_na
+        self._inside_l = inside_aperture(self._na_l2, objective_na)
         self._under_mouse = None
         self.update()
 

@@ -45,7 +45,7 @@ class SpectrumPanel(Section):
         self.view = pg.GraphicsView()
         self.view.setObjectName("spectrum_image")
         self.view.setAccessibleName("Spectrum of the newest frame, with the circles of its LEDs")
-        self.view.setMinimumSize(160, 160)
+        self.view.setMinimumSize(140, 110)
         self.view.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # its hint grows with it
         self.box = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False, enableMouse=False, defaultPadding=0.0)
         self.view.setCentralItem(self.box)

@@ -499,7 +499,7 @@ class Workflow(QObject):
         if self.bridge.run is None:
             self.panels.fit.say("ready", "good")
         self.panels.fit.detail.setToolTip("\n".join(f"{name} {version}" for name, version in ready.versions.items()))
-        self.panels.device.setText(f"computes on {ready.device}")
+        self.panels.device.setText(f"computes on {ready.device.upper()}")
 
     def _phase(self, phase: Phase) -> None:
         self.panels.fit.say(phase.name, "busy" if self.bridge.fitting else "good")

@@ -282,7 +282,7 @@ class Reconstruction:
         dn_zyx = self._go_on(fit)
         if dn_zyx is None:
             fitted = len(setup.bright_field) - len(setup.held_out)
-            self._emit(messages.Phase(self.run, "first volume", f"closed form from {fitted} patterns"))
+            self._emit(messages.Phase(self.run, "first volume", f"first estimate from {fitted} LED patterns"))
             dn_zyx = fit.first_volume().real.cpu().numpy()
         self._take(fit, dn_zyx)
 

@@ -230,6 +230,8 @@ class AcquirePanel(Section):
 
     def set_scanning(self, scanning: bool) -> None:
         """While scanning the plan cannot be changed."""
+        if scanning and self.start_button.hasFocus():
+            self.setFocus()  # from a button that is switched off Qt would go on to the map, and scroll there
         for widget in (self.sample, self.kind, self.exposure, self.every, self.pace, self.expose, self.folder):
             widget.setEnabled(not scanning)
         self.experiment.set_scanning(scanning)

@@ -27,6 +27,7 @@ MODELS: dict[ModelName, str] = {
     "ssnp": "Strong scattering (SSNP, slower)",
 }
 
+LEAST_PX = 88
 VIEW_PERCENT = (5, 90)
 """As the reconstruction process allows."""
 
@@ -97,6 +98,8 @@ class FitPanel(Section):
         self.view_share_text = hint("")
         self.view_share.valueChanged.connect(self._share_chosen)
         self.view_share.setValue(30)
+        for widget in (self.seconds, self.device):
+            widget.setMinimumWidth(LEAST_PX)  # the column keeps its width
         settings = QGridLayout()
         settings.setVerticalSpacing(6)
         settings.addWidget(QLabel("Model"), 0, 0)

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOOT_PX = 18
+COMFORTABLE_PX = 250, 250
 NEAR_PX = 7
 """A click so near to an LED is meant for it."""
 ASIDE = 2.0
@@ -67,6 +68,10 @@ class PupilCanvas(QWidget):
         self._inside_l: NDArray[np.bool_] = np.empty(0, bool)
         self._objective_na = 0.0
         self._under_mouse: int | None = None
+
+    def sizeHint(self) -> QSize:
+        """As large as is comfortable; it also goes smaller and larger."""
+        return QSize(*COMFORTABLE_PX)
 
     def set_leds(self, led_na_l2: NDArray[np.float64], objective_na: float) -> None:
         """Show the LEDs (L, 2)."""

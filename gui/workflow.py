@@ -372,6 +372,7 @@ class Workflow(QObject):
         if status.state is not ScanState.FINISHED:
             self.panels.acquire.show_progress(status.frames_done, status.frames_total, status.eta_s)
             self.panels.acquire.experiment.show_status(status)
+            self.panels.live.expect(frames=status.state is not ScanState.PAUSED)
             if status.state is ScanState.PAUSED:
                 self.panels.acquire.say(f"paused, {status.frames_done} of {status.frames_total}", "warn")
                 self.panels.live.pupil.set_lit(None)

@@ -15,8 +15,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QProgressBar,
-    QPushButton,
-    QSizePolicy,
     QSpinBox,
     QWidget,
 )
@@ -24,6 +22,7 @@ from PySide6.QtWidgets import (
 from acquisition.estimate import bytes_text, duration_text
 from acquisition.plan import Pace
 from gui.actions import button_for
+from gui.controls import PathButton
 from gui.experiment_panel import ExperimentPanel
 from gui.section import Section, hint
 
@@ -48,17 +47,17 @@ KINDS: dict[PlanKind, str] = {
     "list": "Patterns of a file",
 }
 PACES: dict[Pace, str] = {
-    Pace.SOFTWARE: "the computer",
-    Pace.CAMERA: "the camera's exposures",
-    Pace.BOARD: "the LED board's timer",
-    Pace.HANDSHAKE: "camera and board in turn",
+    Pace.SOFTWARE: "by the computer",
+    Pace.CAMERA: "by the camera's exposures",
+    Pace.BOARD: "by the LED board's timer",
+    Pace.HANDSHAKE: "by camera and board in turn",
 }
 EXPOSURES = {
-    "": "fixed",
-    "auto": "measured: as long as the light allows",
-    "balanced": "measured for each LED: all images alike",
+    "": ("fixed", "As long as it says here"),
+    "auto": ("automatic", "Measured before the scan: as long as the light allows, the same for all LEDs"),
+    "balanced": ("balanced", "Measured before the scan for each LED: dark field becomes as bright as bright field"),
 }
-"""Ways of `gui.commands.expose`, in the operator's words; empty: as the plan has them."""
+"""Ways of `gui.commands.expose`, with what they mean; empty: as the plan has them."""
 LEAST_PX = 88
 NEEDS_PROFILE: tuple[PlanKind, ...] = ("annular", "subset", "list")
 """Kinds that are only offered where the profile has their settings."""
@@ -92,6 +91,7 @@ class AcquirePanel(Section):
         self.every.setRange(1, 50)
         self.every.setPrefix("every ")
         self.every.setSuffix(". LED")
+        self.every.setSpecialValueText("every LED")
         self.pace = QComboBox()
         self.pace.setObjectName("plan_trigger")
         self.pace.setAccessibleName("Who leads LEDs and camera")
@@ -103,11 +103,12 @@ class AcquirePanel(Section):
         self.expose = QComboBox()
         self.expose.setObjectName("plan_expose")
         self.expose.setAccessibleName("How the exposures are found")
-        for way, text in EXPOSURES.items():
+        for row, (way, (text, meaning)) in enumerate(EXPOSURES.items()):
             self.expose.addItem(text, way)
+            self.expose.setItemData(row, meaning, Qt.ItemDataRole.ToolTipRole)
         for widget in (self.kind, self.exposure, self.every, self.expose, self.pace):
             widget.setMinimumWidth(LEAST_PX)  # not as wide as the longest text: the column keeps its width
-        self.expose.setToolTip("Measured: some frames before the scan show how bright this sample is")
+        self.expose.setToolTip("\n".join(f"{text}: {meaning}" for text, meaning in EXPOSURES.values()))
         self.experiment = ExperimentPanel()
         self.experiment.edited.connect(self.plan_edited)
         form = QGridLayout()
@@ -116,18 +117,20 @@ class AcquirePanel(Section):
         form.addWidget(self.sample, 0, 1, 1, 2)
         form.addWidget(QLabel("Plan"), 1, 0)
         form.addWidget(self.kind, 1, 1, 1, 2)
-        form.addWidget(self.exposure, 2, 1)
-        form.addWidget(self.every, 2, 2)
+        form.addWidget(QLabel("LEDs"), 2, 0)
+        form.addWidget(self.every, 2, 1, 1, 2)
         form.addWidget(QLabel("Exposure"), 3, 0)
-        form.addWidget(self.expose, 3, 1, 1, 2)
-        form.addWidget(QLabel("Led by"), 4, 0)
+        form.addWidget(self.exposure, 3, 1)
+        form.addWidget(self.expose, 3, 2)
+        form.addWidget(QLabel("Timing"), 4, 0)
         form.addWidget(self.pace, 4, 1, 1, 2)
-        self.folder = QPushButton()
+        self.folder = PathButton()
         self.folder.setObjectName("folder")
-        self.folder.setProperty("flat", "true")
-        self.folder.setProperty("align", "left")
-        self.folder.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # long paths are cut
         self.folder.clicked.connect(self.folder_wanted)
+        form.addWidget(QLabel("Folder"), 5, 0)
+        form.addWidget(self.folder, 5, 1, 1, 2)
+        form.setColumnStretch(1, 1)
+        form.setColumnStretch(2, 1)
         self.summary = hint("Connect the instrument first.")
         self.summary.setObjectName("plan_summary")
         self.bar = QProgressBar()
@@ -147,7 +150,6 @@ class AcquirePanel(Section):
         buttons.addWidget(self.cancel_button, 1)
         self.body.addLayout(form)
         self.body.addWidget(self.experiment)
-        self.body.addWidget(self.folder)
         self.body.addWidget(self.summary)
         self.body.addWidget(self.bar)
         self.body.addLayout(buttons)
@@ -158,7 +160,7 @@ class AcquirePanel(Section):
         home = str(Path.home())
         text = str(folder)
         short = "~" + text[len(home) :] if text.startswith(home) else text
-        self.folder.setText(f"to {short}")
+        self.folder.show_path(short)
         self.folder.setAccessibleName(f"Folder of the captures: {folder}")
         self.folder.setToolTip(f"Captures go to {folder}; click to choose another folder")
 
@@ -228,6 +230,8 @@ class AcquirePanel(Section):
 
     def set_scanning(self, scanning: bool) -> None:
         """While scanning the plan cannot be changed."""
+        if scanning and self.start_button.hasFocus():
+            self.setFocus()  # from a button that is switched off Qt would go on to the map, and scroll there
         for widget in (self.sample, self.kind, self.exposure, self.every, self.pace, self.expose, self.folder):
             widget.setEnabled(not scanning)
         self.experiment.set_scanning(scanning)

@@ -123,21 +123,36 @@ ACTIONS = (
     ),
 )
 
-MOUSE_AND_KEYS = (
-    ("Wheel over a slice", "zoom about the mouse"),
-    ("Drag", "pan"),
-    ("Double click, Enter", "one view alone, or all again"),
-    ("Click, or drag a line", "move the cross-hair"),
-    ("Right drag on a slice", "turn the oblique plane about the cross-hair"),
-    ("Drag on the oblique slice", "move it along its normal; right drag tilts, with Shift turns it"),
-    ("Shift + arrows, Ctrl + arrows, Space there", "tilt it, turn it, as at first"),
-    ("L, R", "put a line, or a region, on the slice that has the keyboard"),
-    ("Ctrl+C over a slice", "copy its picture as seen"),
-    ("Shift + wheel, Page Up, Page Down", "next slice"),
-    ("Arrow keys", "pan by a tenth of the view"),
-    ("Arrow keys in Lights or on the map of LEDs", "next LED in that direction"),
-    ("Page Up, Page Down, Space in Lights", "previous, next, play through the LEDs"),
-)
+MOUSE_AND_KEYS = {
+    "On a slice": (
+        ("Wheel", "zoom about the mouse"),
+        ("Drag", "pan"),
+        ("Arrow keys", "pan by a tenth of the view"),
+        ("Click, or drag a line", "move the cross-hair"),
+        ("Double click, Enter", "one view alone, or all again"),
+        ("Shift + wheel, Page Up/Down", "next slice"),
+        ("L, R", "put a line, or a region, there"),
+        ("Ctrl+C", "copy the picture as seen"),
+        ("Right drag", "turn the oblique plane"),
+    ),
+    "On the oblique slice": (
+        ("Drag", "move it along its normal"),
+        ("Right drag, Shift + arrows", "tilt it"),
+        ("Shift + right drag, Ctrl + arrows", "turn it"),
+        ("Space", "as at first"),
+    ),
+    "On the volume": (
+        ("Drag, arrow keys", "turn; at the rim: roll"),
+        ("Right drag, Shift + arrows", "pan"),
+        ("Wheel, + and −", "zoom"),
+        ("Double click, Home", "the whole box"),
+    ),
+    "In Lights, on the map of LEDs": (
+        ("Arrow keys", "next LED in that direction"),
+        ("Page Up/Down", "previous, next LED"),
+        ("Space", "play through the LEDs"),
+    ),
+}
 
 
 def make_actions(window: QMainWindow, callbacks: Mapping[str, Callable[..., object]]) -> dict[str, QAction]:

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QPushButton
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QPushButton, QSizePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from PySide6.QtGui import QResizeEvent
     from PySide6.QtWidgets import QGridLayout
+
+
+class PathButton(QPushButton):
+    """Button that shows a path, as wide as there is room: the middle of a longer one gives way to dots."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._path = ""
+        self.setProperty("flat", "true")
+        self.setProperty("align", "left")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def show_path(self, path: str) -> None:
+        """Show another one."""
+        self._path = path
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show as much as there is room for now."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        shown = self.fontMetrics().elidedText(self._path, Qt.TextElideMode.ElideMiddle, max(0, self.width() - 4))
+        self.setText(shown.replace("&", "&&"))
 
 
 def push_button(text: str, name: str, tip: str) -> QPushButton:

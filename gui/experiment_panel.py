@@ -51,7 +51,7 @@ class ExperimentPanel(QWidget):
         self.fold.setObjectName("experiment_fold")
         self.fold.setAccessibleName("Time-lapse and positions")
         self.fold.setProperty("flat", "true")
-        self.fold.setStyleSheet("text-align: left; padding: 2px 0;")
+        self.fold.setProperty("align", "left")
         self.fold.setCheckable(True)
         self.count = QSpinBox()
         self.count.setObjectName("time_points")
@@ -65,6 +65,7 @@ class ExperimentPanel(QWidget):
         self.interval.setDecimals(1)
         self.interval.setPrefix("every ")
         self.interval.setSuffix(" s")
+        self.interval.setSpecialValueText("without a pause")
         for box in (self.count, self.interval):
             box.setMinimumWidth(SPIN_PX)  # not as wide as the largest number
         self.autofocus = QCheckBox("Search the focus before the scan")
@@ -93,7 +94,8 @@ class ExperimentPanel(QWidget):
         places = QVBoxLayout(self._places)
         places.setContentsMargins(0, 0, 0, 0)
         places.setSpacing(6)
-        places.addWidget(QLabel("Positions"))
+        self._places_title = QLabel()
+        places.addWidget(self._places_title)
         places.addWidget(self.list)
         places.addLayout(buttons)
         inside = QVBoxLayout(self._body)
@@ -108,6 +110,7 @@ class ExperimentPanel(QWidget):
         layout.addWidget(self._body)
         layout.addWidget(self.state)
         self.fold.toggled.connect(self._unfold)
+        self.count.valueChanged.connect(lambda count: self.interval.setEnabled(count > 1))
         self.count.valueChanged.connect(self._changed)
         self.interval.valueChanged.connect(self._changed)
         self.autofocus.toggled.connect(self._changed)
@@ -142,6 +145,7 @@ class ExperimentPanel(QWidget):
         with QSignalBlocker(self.count), QSignalBlocker(self.interval), QSignalBlocker(self.autofocus):
             self.count.setValue(settings.count)
             self.interval.setValue(settings.interval_s)
+            self.interval.setEnabled(settings.count > 1)
             self.autofocus.setChecked(settings.autofocus is not None)
         self.autofocus.setEnabled(settings.autofocus is not None)
         self.autofocus.setToolTip(
@@ -237,6 +241,7 @@ class ExperimentPanel(QWidget):
         for place in self.positions:
             self.list.addItem(f"{place.name}    {place.x_um:.1f}, {place.y_um:.1f}, {place.z_um:.1f} µm")
         self.list.setCurrentRow(row)
+        self._places_title.setText("Positions" if self.positions else "Positions: only where the stage is")
         self._offer()
 
     def _offer(self) -> None:

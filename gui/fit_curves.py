@@ -37,7 +37,7 @@ class FitCurves(Section):
         graph.showGrid(y=True, alpha=0.12)
         graph.getAxis("left").setWidth(38)
         graph.setLabel("bottom", "s")
-        self._legend = legend = graph.addLegend(offset=(-4, 4), labelTextSize="8pt")
+        self._legend = legend = graph.addLegend(offset=(8, -8), labelTextSize="8pt")  # below curves that fall
         self.held_curve = graph.plot(name="held-out error")
         # The loss has a scale of its own, which is logarithmic.
         self._loss_box = pg.ViewBox(enableMouse=False, enableMenu=False)
@@ -54,7 +54,8 @@ class FitCurves(Section):
         self.held_curve.setSymbolBrush(theme.ACCENT)
         self.held_curve.setSymbolPen(theme.ACCENT)
         self.loss_curve.setPen(pg.mkPen(theme.MUTED, width=1.2))
-        self._legend.setLabelTextColor(theme.MUTED)
+        for _, label in self._legend.items:
+            label.setText(label.text, color=theme.MUTED)  # setLabelTextColor does not paint anew
 
     def clear(self) -> None:
         """Forget the curves, for a new run."""

@@ -66,7 +66,7 @@ class FitNews(QObject):
         if self._bridge.run is None:
             self._panels.fit.say("ready", "good")
         self._panels.fit.detail.setToolTip("\n".join(f"{name} {version}" for name, version in ready.versions.items()))
-        self._panels.device.setText(f"computes on {ready.device}")
+        self._panels.device.setText(f"computes on {ready.device.upper()}")
 
     def _phase(self, phase: Phase) -> None:
         self._panels.fit.say(phase.name, "busy" if self._bridge.fitting else "good")

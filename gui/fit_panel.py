@@ -27,6 +27,7 @@ MODELS: dict[ModelName, str] = {
     "ssnp": "Strong scattering (SSNP, slower)",
 }
 
+LEAST_PX = 88
 VIEW_PERCENT = (5, 90)
 """As the reconstruction process allows."""
 
@@ -97,18 +98,25 @@ class FitPanel(Section):
         self.view_share_text = hint("")
         self.view_share.valueChanged.connect(self._share_chosen)
         self.view_share.setValue(30)
+        for widget in (self.seconds, self.device):
+            widget.setMinimumWidth(LEAST_PX)  # the column keeps its width
         settings = QGridLayout()
-        settings.addWidget(self.seconds, 0, 0)
-        settings.addWidget(self.device, 0, 1)
-        settings.addWidget(self.model, 1, 0, 1, 2)
-        settings.addWidget(self.view_share_text, 2, 0, 1, 2)
-        settings.addWidget(self.view_share, 3, 0, 1, 2)
+        settings.setVerticalSpacing(6)
+        settings.addWidget(QLabel("Model"), 0, 0)
+        settings.addWidget(self.model, 0, 1, 1, 2)
+        settings.addWidget(QLabel("Device"), 1, 0)
+        settings.addWidget(self.device, 1, 1)
+        settings.addWidget(self.seconds, 1, 2)
+        settings.addWidget(self.view_share_text, 2, 0, 1, 3)
+        settings.addWidget(self.view_share, 3, 0, 1, 3)
+        settings.setColumnStretch(1, 1)
+        settings.setColumnStretch(2, 1)
         self.finish_button = button_for(finish, primary=True)
         self.discard_button = button_for(discard)
         self.save_button = button_for(save)
         self.save_button.setText("Save…")
         self.finish_button.setText("Finish now")
-        self.discard_button.setText("Cancel")
+        self.discard_button.setText("Discard")
         buttons = QGridLayout()
         buttons.addWidget(self.finish_button, 0, 0)
         buttons.addWidget(self.discard_button, 0, 1)

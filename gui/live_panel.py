@@ -10,6 +10,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
 
+from acquisition.aperture import inside_aperture
 from gui import theme
 from gui.pupil_view import PupilView
 from gui.quiet_plot import QuietPlot
@@ -58,7 +59,7 @@ class LivePanel(QObject):
         self.box = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False, enableMouse=False, defaultPadding=0.0)
         self.view.setCentralItem(self.box)
         self.box.addItem(self.image)
-        self.view.setMinimumSize(160, 160)
+        self.view.setMinimumSize(140, 110)
         self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.missing = hint()
         self.missing.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -160,7 +161,7 @@ class LivePanel(QObject):
         if self.light.currentText() == LIGHTS[0]:
             brightness[np.argmin(distance)] = 1
         elif self.light.currentText() == LIGHTS[1]:
-            brightness[distance <= self._objective_na] = 1
+            brightness[inside_aperture(self._led_na_l2, self._objective_na)] = 1
         elif self.light.currentText() == LIGHTS[3]:
             brightness[self._picked] = 1
         return brightness

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QGraphicsView, QLabel, QLineEdit, QMainWindow, QMenu, QMessageBox
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QGraphicsView,
+    QLabel,
+    QLineEdit,
+    QMainWindow,
+    QMenu,
+    QMessageBox,
+)
 
 from gui.actions import make_actions
 from gui.autosave import Autosave
@@ -45,6 +54,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAVED_SHOWN_MS = 15_000
+NUMBER_MARGINS_PX = 5, 0, 0, 0
 END_WITHIN_S = 8.0
 """A camera driver that never answers does not keep the program longer than this beyond its longest exposure."""
 
@@ -109,6 +119,7 @@ class MainWindow(QMainWindow):
         self.panels.views.currentChanged.connect(self._offer_marks)
         self.log_panel.visibilityChanged.connect(self._log_visibility)
         self._restore()
+        self.panels.instrument.connect_button.setFocus()
         self._end_timer = QTimer(self)
         self._end_timer.setInterval(30)
         self._end_timer.timeout.connect(self._end_when_quiet)
@@ -170,6 +181,8 @@ class MainWindow(QMainWindow):
             view.viewport().setAcceptDrops(False)
         for line in self.findChildren(QLineEdit):  # they would write its path
             line.setAcceptDrops(False)
+        for number in self.findChildren(QAbstractSpinBox):  # the style sheet's padding does not reach their text
+            number.lineEdit().setTextMargins(*NUMBER_MARGINS_PX)
         for task, section in (
             (Task.INSTRUMENT, panels.instrument),
             (Task.ACQUIRE, panels.acquire),
@@ -227,8 +240,9 @@ class MainWindow(QMainWindow):
         if not bridge.has_field:
             self.bench.bar.say(Task.VIEW, "no volume yet", "quiet")
         else:
-            forming = bridge.fitting
-            self.bench.bar.say(Task.VIEW, "forming" if forming else "ready", "busy" if forming else "good")
+            forming = bridge.fitting and not bridge.is_lost
+            state = "as it was" if bridge.is_lost else "forming" if forming else "ready"
+            self.bench.bar.say(Task.VIEW, state, "warn" if bridge.is_lost else "busy" if forming else "good")
         name = flow.shown_path.name if flow.shown_path is not None else ""
         self.setWindowTitle(f"{name} – Fieldscope" if name else "Fieldscope")
 

@@ -118,7 +118,7 @@ def arrangements(panels: Panels) -> dict[Task, Arrangement]:
     live, fit, views, stage = panels.live, panels.fit, panels.views, panels.stage
     return {
         Task.INSTRUMENT: Arrangement((panels.instrument, panels.recent), live.camera, (live.lighting, live.leds)),
-        Task.ACQUIRE: Arrangement((panels.acquire, views.controls), stage, (live.camera, panels.spectrum, live.leds)),
+        Task.ACQUIRE: Arrangement((panels.acquire, live.leds), stage, (live.camera, panels.spectrum)),
         Task.RECONSTRUCT: Arrangement((fit, views.controls), stage, (fit.curves, panels.errors)),
         Task.VIEW: Arrangement((views.controls,), stage),
     }

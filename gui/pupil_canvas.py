@@ -9,7 +9,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -23,12 +23,14 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QToolTip, QWidget
 
+from acquisition.aperture import inside_aperture
 from gui import theme
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOOT_PX = 18
+COMFORTABLE_PX = 250, 250
 NEAR_PX = 7
 """A click so near to an LED is meant for it."""
 ASIDE = 2.0
@@ -58,7 +60,7 @@ class PupilCanvas(QWidget):
         super().__init__(parent)
         self.setObjectName(name)
         self.setAccessibleName(title)
-        self.setMinimumSize(180, 180)
+        self.setMinimumSize(140, 140)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._when_empty = when_empty
@@ -67,10 +69,14 @@ class PupilCanvas(QWidget):
         self._objective_na = 0.0
         self._under_mouse: int | None = None
 
+    def sizeHint(self) -> QSize:
+        """As large as is comfortable; it also goes smaller and larger."""
+        return QSize(*COMFORTABLE_PX)
+
     def set_leds(self, led_na_l2: NDArray[np.float64], objective_na: float) -> None:
         """Show the LEDs (L, 2)."""
         self._na_l2, self._objective_na = np.asarray(led_na_l2, dtype=np.float64), objective_na
-        self._inside_l = np.hypot(*self._na_l2.T) <= objective_na
+        self._inside_l = inside_aperture(self._na_l2, objective_na)
         self._under_mouse = None
         self.update()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from gui.actions import button_for
+from gui.controls import PathButton
 from gui.section import Section, hint
 
 if TYPE_CHECKING:
@@ -45,13 +46,11 @@ class RecentPanel(Section):
                 widget.hide()
                 widget.deleteLater()
         for number, path in enumerate(paths[:SHOWN]):
-            button = QPushButton(path.name)
+            button = PathButton()
+            button.show_path(path.name)
             button.setObjectName(f"recent_{number}")
             button.setAccessibleName(f"Open {path.name}")
             button.setToolTip(str(path))
-            button.setProperty("flat", "true")
-            button.setProperty("align", "left")
-            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             button.clicked.connect(lambda _checked=False, path=path: self.chosen.emit(path))
             self._rows.addWidget(button)
         self._empty.setVisible(not paths)

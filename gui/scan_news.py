@@ -54,6 +54,7 @@ class ScanNews:
             return
         self._panels.acquire.show_progress(status.frames_done, status.frames_total, status.eta_s)
         self._panels.acquire.experiment.show_status(status)
+        self._panels.live.expect(frames=status.state is not ScanState.PAUSED)
         if status.state is ScanState.PAUSED:
             self._panels.acquire.say(f"paused, {status.frames_done} of {status.frames_total}", "warn")
             self._panels.live.pupil.set_lit(None)

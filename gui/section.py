@@ -79,8 +79,12 @@ class Column(QWidget):
 
     def show_only(self, widgets: Sequence[QWidget], fill: bool = True) -> None:
         """Show these, wherever they were; they fill the height, or stand at its top."""
-        while (item := self._steps.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None and widget not in widgets and widget.parent() is self:
+        for item in [self._steps.itemAt(place) for place in range(self._steps.count())]:
+            if (widget := item.widget()) is None:
+                self._steps.removeItem(item)
+                continue
+            self._steps.removeWidget(widget)  # an item that is taken out lives on, and keeps the heights of its widget
+            if widget not in widgets and widget.parent() is self:
                 widget.hide()
         for widget in widgets:
             self.add(widget, int(fill))

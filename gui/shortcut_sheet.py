@@ -19,7 +19,7 @@ def shortcut_groups() -> dict[str, list[tuple[str, str]]]:
         if spec.shortcut:
             title = spec.menu.lstrip("-").replace("&", "")
             groups.setdefault(title, []).append((spec.shortcut, spec.text.rstrip("…")))
-    return {**groups, "Over a slice": list(MOUSE_AND_KEYS)}
+    return {**groups, **{title: list(rows) for title, rows in MOUSE_AND_KEYS.items()}}
 
 
 class ShortcutSheet(QDialog):
@@ -34,7 +34,7 @@ class ShortcutSheet(QDialog):
         most = sum(len(rows) + 2 for rows in groups.values()) / COLUMNS
         across = QHBoxLayout(self)
         across.setContentsMargins(24, 18, 28, 20)
-        across.setSpacing(44)
+        across.setSpacing(40)
         filled = math.inf
         for title, rows in groups.items():
             if filled + len(rows) / 2 > most:

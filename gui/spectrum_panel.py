@@ -45,7 +45,7 @@ class SpectrumPanel(Section):
         self.view = pg.GraphicsView()
         self.view.setObjectName("spectrum_image")
         self.view.setAccessibleName("Spectrum of the newest frame, with the circles of its LEDs")
-        self.view.setMinimumSize(160, 160)
+        self.view.setMinimumSize(140, 110)
         self.view.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # its hint grows with it
         self.box = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False, enableMouse=False, defaultPadding=0.0)
         self.view.setCentralItem(self.box)
@@ -112,12 +112,12 @@ class SpectrumPanel(Section):
         lit = np.flatnonzero(spectrum.brightness_l)
         names = []
         for item, geometry, name in zip(
-            self.circles, self._geometries, ("dashed: profile", "solid: calibrated"), strict=True
+            self.circles, self._geometries, ("dashed: as in the profile", "solid: as calibrated"), strict=True
         ):
             drawn = geometry is not None and len(lit) <= MOST_LEDS
             item.setPath(self._discs(geometry, lit) if drawn and geometry is not None else QPainterPath())
             names += [name] if drawn else []
-        self.legend.setText("circles " + ", ".join(names) if names else "too many LEDs at once for circles")
+        self.legend.setText(", ".join(names).capitalize() if names else "Too many LEDs at once for circles")
         self.say(f"LED {lit[0]}" if len(lit) == 1 else f"{len(lit)} LEDs", "good")
 
     def _discs(self, geometry: tuple[NDArray[np.float64], float], lit: NDArray[np.intp]) -> QPainterPath:

@@ -42,7 +42,7 @@ class TaskButton(QPushButton):
 
     def sizeHint(self) -> QSize:
         """Wide enough for a short state, so that the bar does not move when it changes."""
-        return QSize(max(176, self._lines.sizeHint().width()), self._lines.sizeHint().height())
+        return QSize(max(204, self._lines.sizeHint().width()), self._lines.sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
         """Narrow windows cut the state, not the title."""

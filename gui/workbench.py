@@ -54,7 +54,7 @@ class Workbench(QWidget):
         self.bar = TaskBar()
         self.bar.chosen.connect(self.show_task)
         self._column, self._stage, self._side = Column("column"), Column("stage"), Column("side")
-        scroll = _ColumnScroll()
+        self._scroll = scroll = _ColumnScroll()
         scroll.setWidget(self._column)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -133,6 +133,7 @@ class Workbench(QWidget):
         arrangement = self._arrangements[self.task]
         self.bar.mark(self.task)
         self._column.show_only(arrangement.column, fill=False)
+        self._scroll.verticalScrollBar().setValue(0)
         self._stage.show_only((arrangement.stage,))
         self._side.show_only(arrangement.side)
         self._side.setVisible(bool(arrangement.side))

@@ -129,7 +129,7 @@ class Beginnings:
         settings = self._settings if complete else replace(self._settings, model="born")
         fit = self._fit(images, light, settings, self._account.notify if complete else no_notice)
         fitted = len(fit.setup.bright_field) - len(fit.setup.held_out)
-        self._account.phase("first volume", f"closed form from {fitted} patterns")
+        self._account.phase("first volume", f"first estimate from {fitted} LED patterns")
         return Begun(fit, fit.first_volume().real.cpu().numpy())
 
     def _fit(

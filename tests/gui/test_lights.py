@@ -374,7 +374,7 @@ def test_large_frames_are_cut_and_many_leds_get_no_circles(qtbot: Any) -> None:
     spectrum = spectrum_of(frame, np.ones(50, np.float32))
     assert spectrum.log_yx.shape == (512, 512)
     panel._show(spectrum)
-    assert panel.circles[0].path().isEmpty() and "too many LEDs" in panel.legend.text()
+    assert panel.circles[0].path().isEmpty() and "Too many LEDs" in panel.legend.text()
 
 
 def test_the_newest_frame_is_transformed_and_those_between_are_left_out(qtbot: Any) -> None:

@@ -16,6 +16,7 @@ from acquisition.capture import read_capture
 from acquisition.scan import FinishReason, ScanState, ScanStatus
 from gui import theme
 from gui.actions import ACTIONS
+from gui.instrument_service import Check
 from gui.settings import WindowSettings, load_settings, settings_path
 from gui.shortcut_sheet import shortcut_groups
 from gui.tasks import Task
@@ -421,3 +422,28 @@ def test_the_sheet_of_keys_has_every_action(window: MainWindow, qtbot: Any) -> N
     sheet = window.findChild(QWidget, "shortcut_sheet")
     assert sheet is not None
     sheet.close()
+
+
+def test_a_section_that_came_back_grows_with_its_contents(window: MainWindow, qtbot: Any) -> None:
+    checks = window.panels.instrument.checks
+    window.bench.show_task(Task.ACQUIRE)
+    window.bench.show_task(Task.INSTRUMENT)
+    for number in range(6):
+        window.panels.instrument.add_check(Check(f"part {number}", True, "found"))
+    qtbot.waitUntil(lambda: checks.height() >= checks.sizeHint().height())
+
+
+def test_a_long_path_loses_its_middle_not_its_end(window: MainWindow, qtbot: Any) -> None:
+    window.bench.show_task(Task.ACQUIRE)
+    button = window.panels.acquire.folder
+    button.show_path("/somewhere/" + 20 * "deep/" + "captures of today")
+    assert button.text().startswith("/some") and button.text().endswith("today") and "…" in button.text()
+    button.show_path("~/captures")
+    assert button.text() == "~/captures"
+
+
+def test_the_window_fits_a_small_screen_in_every_task(window: MainWindow) -> None:
+    for task in Task:
+        window.bench.show_task(task)
+        QApplication.processEvents()
+        assert window.minimumSizeHint().height() <= 700, task

@@ -62,6 +62,13 @@ class FitNews(QObject):
         bridge.lost.connect(self._lost)
         bridge.recovered.connect(self._recovered)
 
+    def clear_views(self, expecting: str = "") -> None:
+        """Forget the field; `expecting` says what the next one waits for."""
+        self.views_empty = True
+        for view in self._panels.looking:
+            view.clear(expecting)
+        self._panels.errors.clear()
+
     def _ready(self, ready: Ready) -> None:
         if self._bridge.run is None:
             self._panels.fit.say("ready", "good")

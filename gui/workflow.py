@@ -229,7 +229,7 @@ class Workflow(QObject):
             return
         if reference is not None and reference.notices:
             self.panels.message.tell(" ".join(reference.notices), error=False)
-        self._clear_views("The first slices appear after some of the frames, and improve with each batch.")
+        self._fit_news.clear_views("The first slices appear after some of the frames, and improve with each batch.")
         self.panels.fit.begin("waiting for the first frames")
         self._reference = reference
         hand_over = self._one_run if experiment.scan_count == 1 else self._run_of_each_visit
@@ -353,16 +353,9 @@ class Workflow(QObject):
     def _show_new_run(
         self, detail: str, expecting: str = "The first slices appear as soon as there is a first volume."
     ) -> None:
-        self._clear_views(expecting)
+        self._fit_news.clear_views(expecting)
         self.panels.fit.begin(detail)
         self.panels.fit.say("starting…", "busy")
-
-    def _clear_views(self, expecting: str = "") -> None:
-        """Forget the field; `expecting` says what the next one waits for."""
-        self._fit_news.views_empty = True
-        for view in self.panels.looking:
-            view.clear(expecting)
-        self.panels.errors.clear()
 
     def finish_fit(self) -> None:
         """Stop fitting and keep the field."""
@@ -379,7 +372,7 @@ class Workflow(QObject):
         if runs is not None:
             runs.stop()
         self.bridge.cancel()
-        self._clear_views()
+        self._fit_news.clear_views()
         self.panels.fit.begin(why)
         self.panels.fit.say("discarded")
         self.changed.emit()

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.soak [--minutes 60] [--out soak.json]
 
 The whole program runs, with the simulated microscope and its reconstruction process, in a home folder of its own.
-Round after round it acquires and looks while the volume forms, cancels an acquisition in its middle, reconstructs the
-stored capture, saves the field, opens it again, and connects anew. The table has a row for each round:
+Round after round it acquires and looks while the volume forms (slices, volume, lights), cancels an acquisition in its
+middle, reconstructs the stored capture, saves the field, opens it again, acquires a short time-lapse, changes the theme
+and connects anew. The table has a row for each round:
 
     minutes            since the start, at the end of the round
     window_mb          resident memory of the window's process, without what is shared with others
@@ -119,8 +120,9 @@ class Soak:
         self._timer.timeout.connect(self._turn)
         self._timer.start()
 
-    def _count(self, *_: object) -> None:
+    def _count(self, *what: object) -> None:
         self._told += 1
+        sys.stderr.write(f"told: {what}\n")
 
     def _turn(self) -> None:
         now_s = time.monotonic()
@@ -156,7 +158,10 @@ class Soak:
             yield from self._acquire_and_look()
             yield from self._cancel_in_the_middle()
             yield from self._reopen()
+            yield from self._time_lapse()
+            self._do("light_theme")
             yield from self._disconnect()
+            self._throw_away()
             self._note()
 
     def _wait(self, seconds: float) -> tuple[str, Callable[[], bool]]:
@@ -186,6 +191,7 @@ class Soak:
     def _look(self, seconds: float) -> Iterator[tuple[str, Callable[[], bool]]]:
         """Zoom, move the cross-hair, change contrast and what is shown."""
         slices = self.window.panels.slices
+        self._do("go_view")
         until_s, turn = time.monotonic() + seconds, 0
         while time.monotonic() < until_s:
             turn += 1
@@ -197,6 +203,8 @@ class Soak:
             slices.navigator.set_cursor(tuple(lower + (upper - lower) * ((0.37 * turn) % 1.0)))
             if turn % 7 == 0:
                 self._do("auto_contrast")
+            if turn % 5 == 0:
+                self._do("next_view")
             yield self._wait(LOOK_S)
         self._do("reset_view")
 
@@ -230,7 +238,24 @@ class Soak:
         window.workflow.open_field(path)
         yield "field opened", lambda: bool(bridge.has_field)
         yield from self._look(3.0)
-        for file in window.workflow.folder.iterdir():
+
+    def _time_lapse(self) -> Iterator[tuple[str, Callable[[], bool]]]:
+        """Three time points, a field of each; then look at the first one again."""
+        window, series = self.window, self.window.workflow.series
+        count = window.panels.acquire.experiment.count
+        count.setValue(3)
+        self._do("start_scan")
+        yield "end of the time-lapse", lambda: not window.service.scanning
+        count.setValue(1)
+        yield from self._look(2.0)
+        if window.bridge.fitting:
+            self._do("finish_fit")
+        yield "a field of each time point", lambda: not series.at_work
+        self._do("earlier")
+        yield from self._look(2.0)
+
+    def _throw_away(self) -> None:
+        for file in self.window.workflow.folder.iterdir():
             file.unlink()
 
     def _note(self) -> None:

@@ -124,10 +124,11 @@ class Tour:
         self.click(box)
         self.xdotool("key", *["Down"] * steps, "Return")
 
-    def picture(self, name: str) -> Path:
-        path = Path(PICTURES or self.folder) / f"{name}.png"
-        subprocess.run(["import", "-window", "root", str(path)], env=self.environment, check=True)
-        return path
+    def picture(self, name: str) -> None:
+        """Keep what the screen shows, where that is wanted."""
+        if PICTURES:
+            path = Path(PICTURES) / f"{name}.png"
+            subprocess.run(["import", "-window", "root", str(path)], env=self.environment, check=True)
 
     def descendants(self) -> set[int]:
         """Process ids below the window's."""
@@ -151,7 +152,7 @@ def tour(display: str, tmp_path: Path) -> Iterator[Tour]:
     lines = []
     for line in text.splitlines():
         key = line.split("=")[0].strip()
-        lines.append({"settle_ms": "settle_ms = 500.0", "image_px": "image_px = 128"}.get(key, line))
+        lines.append({"settle_ms": "settle_ms = 400.0", "image_px": "image_px = 128"}.get(key, line))
     profile = tmp_path / "tour.toml"
     profile.write_text("\n".join(lines), encoding="utf-8")
     tour = Tour(display, tmp_path, profile)

@@ -69,7 +69,7 @@ def _now() -> str:
 
 
 class CaptureWriter:
-    """Write one capture, frame by frame; not to be shared between threads.
+    """Write one capture, frame by frame; to be used by one thread at a time.
 
     As a context manager it always leaves a readable file under its final name: status ``failed`` when an exception
     passes, ``aborted`` when the block ends without `finish`.
@@ -203,16 +203,15 @@ class CaptureWriter:
         parts = {"dn": truth.dn_zyx, "z_um": truth.z_um, "led_na": truth.led_na_l2}
         self._write_group("truth", parts if truth.kappa_zyx is None else {**parts, "kappa": truth.kappa_zyx})
 
-    def write_unchecked(self, frames: int) -> None:
-        """Note that of so many frames nobody has seen whether LEDs and frames had stayed in step."""
-        try:
-            self._file["entry"].attrs["frames_unchecked"] = frames
-            self._store()
-        except OSError as error:
-            raise self._disk_error("write to", error) from error
-
-    def finish(self, status: CaptureStatus) -> Path:
+    def finish(self, status: CaptureStatus, frames_unchecked: int = 0) -> Path:
         """Set the status, close the file and give it its name; a second call does nothing.
+
+        Parameters
+        ----------
+        status
+            How the scan has ended.
+        frames_unchecked
+            Of so many frames nobody has seen whether LEDs and frames had stayed in step; the file tells.
 
         Raises
         ------
@@ -222,6 +221,8 @@ class CaptureWriter:
         if not self._file:
             return self.path
         try:
+            if frames_unchecked:
+                self._file["entry"].attrs["frames_unchecked"] = frames_unchecked
             self._file["entry/status"][0] = status.encode()
             self._file.close()
             self._disk.raise_error()

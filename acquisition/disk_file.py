@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _END_OF_FILE_AT = 40
 """Byte of the end-of-file address in a superblock of version 0, which ``libver="earliest"`` writes."""
 
+PAGE_BYTES = 4096
+"""Least size of the system's pages, on every system."""
+
 
 class DiskFile(io.FileIO):
     """A new file, unbuffered, for `h5py.File`, that never tells HDF5 of a full or failing disk.
@@ -44,12 +47,17 @@ class DiskFile(io.FileIO):
         """Write what was kept, from the end of the file to its beginning.
 
         HDF5's index grows towards the end, and what lies there is reached only from what lies before it. Written in
-        this order a part of it is never referred to before it is there, whenever the program is killed.
+        this order a part of it is never referred to before it is there, whenever the program is killed. The system
+        may end a killed program's write between two pages, so that the pages go one by one in this order as well. What
+        HDF5 changes in place, as it does the nodes of its index, has to lie in one page.
         """
         held, self._held = self._held or [], None
         for place, data in sorted(held, key=lambda write: write[0], reverse=True):
-            self.seek(place)
-            self.write(data)
+            last = (place + len(data) - 1) // PAGE_BYTES
+            for page in range(last, place // PAGE_BYTES - 1, -1):
+                start = max(place, page * PAGE_BYTES)
+                self.seek(start)
+                self.write(data[start - place : (page + 1) * PAGE_BYTES - place])
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
         """Read; what was kept is written first."""

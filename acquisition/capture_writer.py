@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 FSYNC_INTERVAL_S = 0.5
 _ALIGNED_BYTES = 2048
-"""Parts of the file from this size on begin with a page: a node of HDF5's index then lies in one, see `DiskFile`."""
+"""Parts of the file from this size on, such as the nodes of HDF5's index, begin with a page, see `DiskFile.release`."""
 
 
 def check_free_name(path: Path) -> None:

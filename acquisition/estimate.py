@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.experiment import Experiment
-    from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
 
 LEAST_BRIGHT = 3

@@ -284,6 +284,7 @@ class Camera:
             sequence.start(interval_ms)
             return sequence
 
+        self._fetched.clear()  # a fetch that `stop_sequence` has overtaken may have left some
         self._sequence = self._micromanager.call(start)
 
     def next_frame(self, timeout_s: float) -> NDArray[np.uint16]:

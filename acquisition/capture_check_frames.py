@@ -46,7 +46,7 @@ def check_numbers(capture: OpenCapture) -> Iterator[Finding]:
     elif max(counts.values()) == count == whole:
         yield ok("frames", f"{count} whole") if count else error("frames", "none", "Scan again.")
     if unchecked := int(file["entry"].attrs.get("frames_unchecked", 0)):
-        text = f"{unchecked} were taken before a pause or the end by cancelling: that LEDs were in step was not checked"
+        text = f"{unchecked} were taken before a pause or an early end: that LEDs were in step was not checked"
         yield warning("steps", text, "Compare some images with those of a scan that came to its end.")
 
 

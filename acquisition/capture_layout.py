@@ -5,7 +5,7 @@ known, and read, where it is there:
 
 * /entry, attribute `frames_planned`: how many frames the scan was to store (int);
 * /entry, attribute `frames_unchecked` (int): of how many frames it was never checked that LEDs and frames had stayed in
-  step, as the scan was cancelled or paused before;
+  step, as the scan was paused, cancelled or failed before;
 * /entry/data/image_offset (N,) int64: byte of the file at which the counts of a frame begin, uncompressed, rows of
   uint16. With it frames are read from a file that is cut off, although HDF5's own index of them lies behind the cut.
   Its attribute `images_address` says where `images` has its head: another program that rewrites the file copies the

@@ -21,7 +21,7 @@ import numpy as np
 from acquisition.capture_dark import append_dark
 from acquisition.capture_layout import PER_FRAME, SCHEMA, SCHEMA_VERSION, CaptureError, images_address, part_path
 from acquisition.capture_records import Calibration, CaptureHeader, CaptureStatus, Frame, Optics, Truth
-from acquisition.disk_file import DiskFile
+from acquisition.disk_file import PAGE_BYTES, DiskFile
 from acquisition.disk_space import capture_bytes, check_space
 from acquisition.file_name import give_name
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FSYNC_INTERVAL_S = 0.5
+_ALIGNED_BYTES = 2048
+"""Parts of the file from this size on, such as the nodes of HDF5's index, begin with a page, see `DiskFile.release`."""
 
 
 def check_free_name(path: Path) -> None:
@@ -69,7 +71,7 @@ def _now() -> str:
 
 
 class CaptureWriter:
-    """Write one capture, frame by frame; not to be shared between threads.
+    """Write one capture, frame by frame; to be used by one thread at a time.
 
     As a context manager it always leaves a readable file under its final name: status ``failed`` when an exception
     passes, ``aborted`` when the block ends without `finish`.
@@ -101,7 +103,9 @@ class CaptureWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_space(self.path.parent, capture_bytes(frames_planned or 1, header.image_shape))
             self._disk = DiskFile(self._part)
-            self._file = h5py.File(self._disk, "w", libver="earliest")
+            self._file = h5py.File(
+                self._disk, "w", libver="earliest", alignment_threshold=_ALIGNED_BYTES, alignment_interval=PAGE_BYTES
+            )
             self._create(header)
             if frames_planned is not None:
                 self._file["entry"].attrs["frames_planned"] = frames_planned
@@ -203,16 +207,15 @@ class CaptureWriter:
         parts = {"dn": truth.dn_zyx, "z_um": truth.z_um, "led_na": truth.led_na_l2}
         self._write_group("truth", parts if truth.kappa_zyx is None else {**parts, "kappa": truth.kappa_zyx})
 
-    def write_unchecked(self, frames: int) -> None:
-        """Note that of so many frames nobody has seen whether LEDs and frames had stayed in step."""
-        try:
-            self._file["entry"].attrs["frames_unchecked"] = frames
-            self._store()
-        except OSError as error:
-            raise self._disk_error("write to", error) from error
-
-    def finish(self, status: CaptureStatus) -> Path:
+    def finish(self, status: CaptureStatus, frames_unchecked: int = 0) -> Path:
         """Set the status, close the file and give it its name; a second call does nothing.
+
+        Parameters
+        ----------
+        status
+            How the scan has ended.
+        frames_unchecked
+            Of so many frames nobody has seen whether LEDs and frames had stayed in step; the file tells.
 
         Raises
         ------
@@ -222,7 +225,10 @@ class CaptureWriter:
         if not self._file:
             return self.path
         try:
+            if frames_unchecked:
+                self._file["entry"].attrs["frames_unchecked"] = frames_unchecked
             self._file["entry/status"][0] = status.encode()
+            self._flush()
             self._file.close()
             self._disk.raise_error()
             self._disk.sync()
@@ -312,16 +318,19 @@ class CaptureWriter:
 
     def _store(self) -> None:
         """Hand all to the system, which outlives this program; now and then to the disk, which outlives the system."""
+        self._flush()
+        self._disk.raise_error()
+        if time.monotonic() - self._last_sync_s >= FSYNC_INTERVAL_S:
+            self._disk.sync()
+            self._last_sync_s = time.monotonic()
+
+    def _flush(self) -> None:
         self._disk.announce(self._file.id.get_filesize())
         self._disk.hold_back()
         try:
             self._file.flush()
         finally:
             self._disk.release()
-        self._disk.raise_error()
-        if time.monotonic() - self._last_sync_s >= FSYNC_INTERVAL_S:
-            self._disk.sync()
-            self._last_sync_s = time.monotonic()
 
     def _disk_error(self, action: str, error: OSError) -> CaptureError:
         reason = error.strerror or str(error)

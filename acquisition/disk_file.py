@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 from acquisition.in_use import hold
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 
 _END_OF_FILE_AT = 40
 """Byte of the end-of-file address in a superblock of version 0, which ``libver="earliest"`` writes."""
+
+PAGE_BYTES = 4096
+"""Of the system, which has none that are smaller. A node of HDF5's index has to begin with one and fits in."""
+_NODE, _LEVEL_AT = b"TREE", 5
+"""How a node begins, and the byte that tells its level: 0 for a leaf ("Version 1 B-trees", HDF5 format 2.0)."""
 
 
 class DiskFile(io.FileIO):
@@ -35,21 +42,35 @@ class DiskFile(io.FileIO):
         hold(self)
         self.error: OSError | None = None
         self._held: list[tuple[int, bytes]] | None = None
+        self._nodes: set[int] = set()  # places of those that are on the disk
 
     def hold_back(self) -> None:
         """Keep what is written from now on, until `release`; to be called before HDF5 flushes."""
         self._held = []
 
     def release(self) -> None:
-        """Write what was kept, from the end of the file to its beginning.
+        """Write what was kept, page by page, in an order in which a program may be killed at any moment.
 
-        HDF5's index grows towards the end, and what lies there is reached only from what lies before it. Written in
-        this order a part of it is never referred to before it is there, whenever the program is killed.
+        The system may end a killed program's write between two pages, but not within one. Nothing may be referred to
+        before it is there, nor leave a place while it is not yet referred to at its new one:
+
+        * first the new nodes of HDF5's index, to which nothing leads so far;
+        * then the nodes known before, from the root to the leaves: where one was split, its parent leads to the new
+          node before the old one drops what has moved there;
+        * then the rest from the end to the beginning, where the heads of the datasets tell how many frames there are.
         """
         held, self._held = self._held or [], None
-        for place, data in sorted(held, key=lambda write: write[0], reverse=True):
+        for place, page in sorted((one for write in held for one in _pages(*write)), key=self._turn):
             self.seek(place)
-            self.write(data)
+            self.write(page)
+            if page.startswith(_NODE):
+                self._nodes.add(place)
+
+    def _turn(self, write: tuple[int, bytes]) -> tuple[int, int]:
+        place, page = write
+        if page.startswith(_NODE):
+            return (1, -page[_LEVEL_AT]) if place in self._nodes else (0, 0)
+        return 2, -place
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
         """Read; what was kept is written first."""
@@ -104,3 +125,12 @@ class DiskFile(io.FileIO):
     def sync(self) -> None:
         """Wait until the disk has everything."""
         os.fsync(self.fileno())
+
+
+def _pages(place: int, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Cut what is to be written at a place where the pages end."""
+    start = 0
+    while start < len(data):
+        end = PAGE_BYTES - (place + start) % PAGE_BYTES + start
+        yield place + start, data[start:end]
+        start = end

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.experiment import Experiment
-    from acquisition.plan import ExposurePlan
     from acquisition.profile import Profile
 
 LEAST_BRIGHT = 3
@@ -187,7 +186,7 @@ def estimate(
         brightfield_share=light_s / bright / exposing_s if bright else None,
         lit_share=scans * shining_s / light_s,
         dose_j_per_cm2=None if irradiance is None else irradiance / 1000 * scans * shining_s,
-        file_bytes=None if image_shape is None else _file_bytes(plan, profile, image_shape, frames),
+        file_bytes=None if image_shape is None else _file_bytes(experiment, profile, image_shape),
     )
 
 
@@ -241,12 +240,13 @@ def _image_shape(profile: Profile) -> tuple[int, int] | None:
     return None if profile.simulation is None else (profile.simulation.image_px, profile.simulation.image_px)
 
 
-def _file_bytes(plan: ExposurePlan, profile: Profile, image_shape: tuple[int, int], frames: int) -> int:
-    pixels = image_shape[0] * image_shape[1]
+def _file_bytes(experiment: Experiment, profile: Profile, image_shape: tuple[int, int]) -> int:
+    plan, pixels = experiment.plan, image_shape[0] * image_shape[1]
+    frames = experiment.scan_count * (plan.frame_count - plan.dark_count)
     leds = plan.patterns_pl.shape[1]
     size: int = _FILE_BYTES + frames * (2 * pixels + _FRAME_BYTES) + plan.patterns_pl.nbytes + 40 * leds
-    size += 4 * pixels if plan.dark_count else 0
-    if profile.simulation is not None:  # what the sample really is; a phantom that absorbs has kappa as well
+    size += 4 * pixels * len(plan.exposures_ms) if plan.dark_count else 0
+    if profile.simulation is not None and experiment.stays:  # what the sample really is, where it stays in its place
         from acquisition.simulated.microscope import truth_planes
 
         parts = 2 if profile.simulation.phantom == "absorbing" else 1

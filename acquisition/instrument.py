@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from acquisition.stage import Stages, place_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SIMULATION_PATIENCE_S = 120.0  # the first image of an angle is computed while it is read
+_GREET_EVERY_S = 10.0
+_TURN_S = 5.0
 _PIXEL_TOLERANCE = 0.01
 _LEAST_BUFFER_FRAMES = 8  # fewer, and a disk that hesitates once ends a triggered scan
 
@@ -53,15 +57,28 @@ class Turns:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._frame_in_hand = False
+        self._asking: list[object] = []
         self._scanning = False
         self.scans = 0
 
+    def between_scans(self) -> AbstractContextManager[bool]:
+        """The same as `frame`, without waiting for a scan to end."""
+        return self.frame(0.0 if self._scanning else _TURN_S)
+
     @contextmanager
     def frame(self, timeout_s: float) -> Iterator[bool]:
-        """Have the devices for one frame; False when they did not come free in time."""
+        """Have the devices for one frame, in the order of asking; False when they did not come free in time."""
+        me = object()
         with self._changed:
-            mine = self._changed.wait_for(lambda: not (self._scanning or self._frame_in_hand), timeout_s)
-            self._frame_in_hand = self._frame_in_hand or mine
+            self._asking.append(me)
+            try:
+                mine = self._changed.wait_for(
+                    lambda: not (self._scanning or self._frame_in_hand) and self._asking[0] is me, timeout_s
+                )
+                self._frame_in_hand = self._frame_in_hand or mine
+            finally:
+                self._asking.remove(me)
+                self._changed.notify_all()
         try:
             yield mine
         finally:
@@ -134,6 +151,7 @@ class Instrument:
         self.turns = Turns()
         self.simulated = simulated
         self._board_closed = False
+        self._greet_at_s = time.monotonic() + _GREET_EVERY_S
         self._left_on: LedArrayError | None = None
 
     def truth(self) -> Truth | None:
@@ -160,7 +178,10 @@ class Instrument:
         return self._left_on if self._board_closed else _switch_off(self.leds)
 
     def check_board(self) -> LedArrayError | None:
-        """Look whether the LED board is still there, from any thread and at any time; never raises, takes no time.
+        """Look whether the LED board is still there, from any thread and at any time; never raises.
+
+        Takes no time but for every tenth second, when the board is asked something, after the live frame in hand and
+        never during a scan: one that has lost its power may still have its line.
 
         Returns
         -------
@@ -168,9 +189,17 @@ class Instrument:
         """
         try:
             self.leds.check()
+            if time.monotonic() >= self._greet_at_s:
+                self._greet()
         except LedArrayError as error:
             return None if self._board_closed else error
         return None
+
+    def _greet(self) -> None:
+        with self.turns.between_scans() as mine:
+            if mine:
+                self._greet_at_s = time.monotonic() + _GREET_EVERY_S
+                self.leds.greet()
 
     def close(self) -> LedArrayError | None:
         """LEDs off, then let go of board and camera; never raises. End scan and live view before.

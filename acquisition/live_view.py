@@ -105,7 +105,8 @@ class LiveView:
             )
         finally:
             problem = None
-            with instrument.turns.frame(timeout_s=0) as mine:  # a scan that has the LEDs switches them off itself
+            # A scan that has the LEDs switches them off itself; a greeting of the board is over soon.
+            with instrument.turns.between_scans() as mine:
                 if mine:
                     problem = instrument.darken()
             if ended_by is not None and problem is not None:

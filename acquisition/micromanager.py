@@ -32,6 +32,7 @@ OPEN_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 5.0
 _CONNECT_TIMEOUT_S = 3.0
 _LETTING_GO_S = 3.0
+_LOOK_S = 0.1
 _INTERFACE_MISMATCH = re.compile(r"interface version \(MMCore requires (\d+); \D*?(\d+)\)")
 
 
@@ -67,6 +68,11 @@ class CoreThread:
     def call(self, function: Callable[[], _T], timeout_s: float) -> _T:
         """Run `function` on the thread and wait for it.
 
+        Parameters
+        ----------
+        timeout_s
+            For the function alone: waiting for its turn, while a stage moves, does not count.
+
         Raises
         ------
         MicroManagerError
@@ -75,16 +81,28 @@ class CoreThread:
             Whatever `function` raises.
         """
         if not self._lost:
-            future: Future[_T] = Future()
-            self._jobs.put((function, future))
+            future, begun = Future[_T](), threading.Event()
+
+            def begin() -> _T:
+                begun.set()
+                return function()
+
+            self._jobs.put((begin, future))
+            while not begun.wait(_LOOK_S):
+                if self._lost or not self._thread.is_alive():  # the call before hangs; or it was closed
+                    raise self._hangs(timeout_s)
             try:
                 return future.result(timeout_s)
             except TimeoutError:
-                if future.done() and not future.cancelled():  # the function's own TimeoutError, or just in time
+                if future.done():  # the function's own TimeoutError, or just in time
                     return future.result()
                 self._lost = True
                 _log.error("Micro-Manager did not return within %.1f s", timeout_s)
-        raise MicroManagerError(
+        raise self._hangs(timeout_s)
+
+    @staticmethod
+    def _hangs(timeout_s: float) -> MicroManagerError:
+        return MicroManagerError(
             f"Micro-Manager does not answer (waited {timeout_s:g} s).",
             "Close the instrument, restart Micro-Manager or this program, check the cables, and connect again.",
         )

@@ -1,4 +1,4 @@
-"""A scan: take a frame, write it, tell it, next. On a thread of its own, from an experiment to the finished file.
+"""A scan: take a frame, write it, tell it, next. On threads of its own, from an experiment to the finished file.
 
     idle --start--> preparing --> [moving] --> [waiting] --> [focusing] --> running --> finishing --> finished
                                      ^                                         |    (complete | cancelled | failed)
@@ -11,11 +11,13 @@
 * waiting: LEDs off, until the visit's time point is due. It may be so already; then there is no such state.
 * focusing: the search for the focus, if the visit asks for it; late, so that it has not drifted away again. A search
   that finds nothing is told and leaves z where it was: one bad image must not end a night's time-lapse.
-* running: frame by frame. A frame is on disk before anybody is told of it, so killing the program loses nothing.
+* running: frame by frame. A frame is on disk before anybody is told of it, so killing the program loses nothing that
+  was told. The disk is a few frames behind the camera at most (`acquisition.frame_store`); every other state begins
+  when it has caught up.
 * paused: after the frame in hand, LEDs off; the clock of the time-lapse stands still.
 * finishing: LEDs off, whatever has happened; the file gets its status.
-  Frames before a pause or the end by cancelling have none after them that show whether LEDs and frames had stayed in
-  step (`acquisition.pacing`): the file tells how many.
+  Frames before a pause or an early end have none after them that show whether LEDs and frames had stayed in step
+  (`acquisition.pacing`): the file tells how many.
 * finished: `complete` only when every frame of every visit is in the file. Cancelled or failed, at whichever visit, the
   file keeps all that was stored.
 
@@ -40,6 +42,7 @@ from acquisition.capture import CaptureHeader, CaptureWriter, Frame
 from acquisition.dark_means import DarkMeans
 from acquisition.errors import Noting
 from acquisition.experiment import Experiment
+from acquisition.frame_store import FrameStore
 from acquisition.pacing import ScanError, check_pace, take_frames
 from acquisition.plan import DARK
 from acquisition.saturation import SaturationWatch
@@ -86,11 +89,11 @@ class Scan:
         What to expose and when and where (a bare plan: once, here), the file, and what to write about it
         (`Instrument.capture_header`).
     on_frame
-        Called on the scan's thread with each frame once it is stored; dark frames, of which the file gets the mean,
-        come with pattern -1. What it raises is logged, and the scan goes on.
+        Called on the thread that stores with each frame once it is stored; dark frames, of which the file gets the
+        mean, come with pattern -1. What it raises is logged, and the scan goes on.
     on_status
-        Called on the scan's thread whenever the status has changed, and every second of a wait; what it raises is
-        logged.
+        Called on a thread of the scan, one call after the other, whenever the status has changed, and every second of a
+        wait; what it raises is logged.
     reference
         The empty field; it gets into the file at the end, when the LEDs are off.
     control
@@ -190,9 +193,7 @@ class Scan:
                 with Noting(problems, "The capture has no background: "):
                     writer.write_reference(self._reference)
             with Noting(problems):
-                if self._unchecked:
-                    writer.write_unchecked(self._unchecked)
-                path = writer.finish(_FILE_STATUS[reason])
+                path = writer.finish(_FILE_STATUS[reason], self._unchecked)
             if path is None:
                 reason = FinishReason.FAILED
         return reason, path
@@ -285,34 +286,39 @@ class Scan:
         """Take and store every frame of one visit, until done or cancelled."""
         plan, first, taken_count = self._experiment.plan_of(visit), self._status.frames_done, 0
         darks = DarkMeans(plan, writer)
+
+        def keep(taken: TakenFrame) -> None:
+            frame = self._frame(visit, first, taken)
+            if frame.pattern == DARK:
+                darks.add(frame)
+            else:
+                writer.write_frame(frame)
+                self._saturation.see(frame)
+            self._pass_on(frame)
+            self._tell_progress(frame.index + 1)
+
         finished = False
         while not finished:  # once, and again after each pause
             if not self._may_go_on():
                 return FinishReason.CANCELLED
             stored_before = writer.frames_written
-            with closing(take_frames(self._instrument, plan, taken_count)) as frames:
-                # After the last frame the source has still to see that all have been in step.
-                while taken_count == plan.frame_count or not (self._control.paused or self._control.cancelled):
-                    began_s = time.perf_counter()
-                    taken = next(frames, None)
-                    if self._control.abandoned:
-                        return FinishReason.CANCELLED
-                    if taken is None:
-                        finished = True
-                        break
-                    frame = self._frame(visit, first, taken)
-                    if frame.pattern != DARK:
-                        writer.write_frame(frame)
-                        self._saturation.see(frame)
-                        self._pass_on(frame)
-                    else:
-                        darks.add(frame)
-                        self._pass_on(frame)
-                    taken_count += 1
-                    self._exposing_s += time.perf_counter() - began_s
-                    self._tell_progress(first + taken_count)
-            if not finished:
-                self._unchecked += writer.frames_written - stored_before
+            try:
+                with FrameStore(keep) as store, closing(take_frames(self._instrument, plan, taken_count)) as frames:
+                    # After the last frame the source has still to see that all have been in step.
+                    while taken_count == plan.frame_count or not (self._control.paused or self._control.cancelled):
+                        began_s = time.perf_counter()
+                        taken = next(frames, None)
+                        if self._control.abandoned:
+                            return FinishReason.CANCELLED
+                        if taken is None:
+                            finished = True
+                            break
+                        store.put(taken)
+                        taken_count += 1
+                        self._exposing_s += time.perf_counter() - began_s
+            finally:
+                if not finished:
+                    self._unchecked += writer.frames_written - stored_before
         return FinishReason.COMPLETE
 
     def _frame(self, visit: Visit, first: int, taken: TakenFrame) -> Frame:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from acquisition.led_array.serial_line import SerialLine
 
 _MAX_REPLY_BYTES = 1_000_000
+_LONGEST_ANSWER_S = 15.0  # who talks for longer without answering is no LED board; LED positions take some seconds
 _QUIET_S = 0.1  # silence after which nothing of an earlier answer is expected any more
 
 Reply = TypeVar("Reply")
@@ -55,16 +56,17 @@ class Dialogue(Generic[Reply]):
         Raises
         ------
         LedArrayError
-            Silence, or the line is lost. The line is in doubt then, until a whole answer has come: a late one must not
-            pass for that to the next question.
+            Silence, talk without an answer for a quarter of a minute, or the line is lost. The line is in doubt then,
+            until a whole answer has come, and where it was asked more than once: a late answer must not pass for that
+            to the next question.
         """
-        for _ in range(times):
+        for asked in range(times):
             self._drain()
             self.in_doubt = True
             self._line.write(question)
             answer = self._answer(expected)
             if answer is not None:
-                self.in_doubt = False
+                self.in_doubt = asked > 0
                 return answer
         heard = self._pending.decode("ascii", "replace") or self._unexpected
         said = f"only {shortened(heard)!r}" if heard else "nothing"
@@ -75,9 +77,12 @@ class Dialogue(Generic[Reply]):
         )
 
     def _answer(self, expected: Callable[[Reply], bool]) -> Reply | None:
-        heard = time.monotonic()
+        began = heard = time.monotonic()
+        longest_s = max(_LONGEST_ANSWER_S, self._timeout_s)
         received, self._unexpected = 0, ""
-        while time.monotonic() - heard < self._timeout_s and received <= _MAX_REPLY_BYTES:
+        while (now := time.monotonic()) - heard < self._timeout_s and now - began < longest_s:
+            if received > _MAX_REPLY_BYTES:
+                break
             data = self._line.read()
             if not data:
                 continue

@@ -383,6 +383,10 @@ class IlluminateBoard:
         """Raise where the line is lost; see `LedArray.check`."""
         self._line.check()
 
+    def greet(self) -> None:
+        """Ask for the version; see `LedArray.greet`."""
+        self.command("version")
+
     def close(self) -> None:
         """Close the port."""
         self._line.close()

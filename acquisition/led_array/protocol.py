@@ -144,7 +144,14 @@ class LedArray(Protocol):
     def check(self) -> None:
         """Raise where the line is lost, without a word to the board; asked every second while nobody else would notice.
 
-        A board that has lost its power but not its line is not noticed.
+        A board that has lost its power but not its line is not noticed: see `greet`.
+        """
+
+    def greet(self) -> None:
+        """Ask the board something that changes nothing, and raise where it does not answer.
+
+        Called now and then by who has the board for itself, never during a scan or a sequence; the light stays as it
+        is. A board with no such question does as `check`.
         """
 
     def load_sequence(self, patterns_pl: NDArray[np.float32], order_n: NDArray[np.int32]) -> None:

@@ -97,7 +97,10 @@ class SerialLine:
             if not self._serial.is_open:  # pyserial itself answers with all kinds of errors
                 raise OSError("the port is closed")
             yield
-        except _LINE_LOST as error:
+        except Exception as error:
+            # Where another thread has closed the port meanwhile, pyserial stumbles over what it has no longer.
+            if self._serial.is_open and not isinstance(error, _LINE_LOST):
+                raise
             self.close()
             raise LedArrayError(
                 f"The LED board on {self.port} is gone: {error}",

@@ -160,6 +160,10 @@ class TemplateBoard(WithoutSequences):
         """Raise where the line is lost; see `LedArray.check`."""
         self._line.check()
 
+    def greet(self) -> None:
+        """As `check`: nobody knows a line that such a sketch answers and that changes nothing."""
+        self.check()
+
     def close(self) -> None:
         """Close the port."""
         self._line.close()

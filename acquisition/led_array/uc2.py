@@ -76,7 +76,7 @@ class Uc2Board(WithoutSequences):
         with self._lock:
             self._talk.in_doubt = True
             self._lit_l = None
-            answer = self._ask({"task": "/state_get"}, "state", "identifier_name", times=_ASK_STATE_TIMES)
+            answer = self._ask_state(_ASK_STATE_TIMES)
             state = answer.get("state", answer)
             answer = self._ask({"task": "/ledarr_get"}, "led", "ledArrNum")
             self._old = "ledArrNum" in answer
@@ -179,6 +179,14 @@ class Uc2Board(WithoutSequences):
     def check(self) -> None:
         """Raise where the line is lost; see `LedArray.check`."""
         self._line.check()
+
+    def greet(self) -> None:
+        """Ask for its state; see `LedArray.greet`."""
+        with self._lock:
+            self._ask_state()
+
+    def _ask_state(self, times: int = 1) -> dict[str, Any]:
+        return self._ask({"task": "/state_get"}, "state", "identifier_name", times=times)
 
     def close(self) -> None:
         """Close the port."""

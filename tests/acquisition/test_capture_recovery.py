@@ -194,7 +194,7 @@ def test_a_finished_capture_that_is_cut_off_stays_where_it_is(left: Path, tmp_pa
         file["entry/status"][0] = b"complete"
     with pytest.raises(CaptureError, match="is whole"):
         recover(whole)
-    cut = whole.read_bytes()[: whole.stat().st_size // 2]
+    cut = whole.read_bytes()[: whole.stat().st_size * 3 // 4]
     whole.write_bytes(cut)
     recovery = recover(whole)
     assert (recovery.path.name, recovery.status, recovery.kept) == ("a-recovered.h5", "aborted", whole)

@@ -159,14 +159,20 @@ def _profile() -> Profile:
     return parse_profile(SMALL, "small.toml")
 
 
-@pytest.mark.parametrize("repeats", [1, 30])
-def test_estimated_frames_and_bytes_are_those_of_the_file(instrument: Instrument, repeats: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("repeats", "exposures", "places"), [(1, 1, 0), (30, 1, 0), (1, 3, 0), (1, 1, 2)]
+)
+def test_estimated_frames_and_bytes_are_those_of_the_file(
+    instrument: Instrument, repeats: int, exposures: int, places: int, tmp_path: Path
+) -> None:
     profile = instrument.profile
     settings = profile.plan.model_copy(update={"repeats": repeats, "exposure_ms": 0.5})
     plan = plan_for(profile, instrument.led_na_l2, settings)
-    figures = estimate(Experiment(plan), profile, instrument.led_na_l2, instrument.camera.image_shape)
+    plan = plan.with_exposures(0.5 * (1 + np.arange(plan.pattern_count) % exposures))
+    experiment = Experiment(plan, positions=PLACES[:places])  # a sample that is moved has no truth in the file
+    figures = estimate(experiment, profile, instrument.led_na_l2, instrument.camera.image_shape)
     stored: list[Any] = []
-    scan = Scan(instrument, plan, tmp_path / "a.h5", instrument.capture_header(plan), on_frame=stored.append)
+    scan = Scan(instrument, experiment, tmp_path / "a.h5", instrument.capture_header(plan), on_frame=stored.append)
     scan.start()
     assert scan.wait(120).reason is FinishReason.COMPLETE
     assert len([frame for frame in stored if frame.pattern >= 0]) == figures.frames

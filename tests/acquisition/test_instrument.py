@@ -232,3 +232,35 @@ def test_a_pulled_plug_is_noticed_without_a_word(instrument: Instrument) -> None
     assert "is gone" in gone.message and gone.remedy
     instrument.close()
     assert instrument.check_board() is None, "closed by the operator, not lost"
+
+
+def test_a_board_without_power_is_noticed_but_not_asked_during_a_scan(instrument: Instrument) -> None:
+    assert instrument.simulated is not None
+    instrument.leds.show(np.ones(12, np.float32))
+    instrument._greet_at_s = 0.0
+    assert instrument.check_board() is None
+    assert instrument.simulated.board.brightness().all(), "the light stays as it is"
+    instrument.simulated.board.inject(BoardFault.SILENCE)
+    assert instrument.check_board() is None, "not asked all the time"
+    instrument._greet_at_s = 0.0
+    with instrument.turns.scan():
+        assert instrument.check_board() is None
+    lost = instrument.check_board()
+    assert lost is not None
+    assert "did not answer" in lost.message and lost.remedy
+
+
+def test_the_live_view_leaves_no_light_on_while_the_board_is_greeted(instrument: Instrument) -> None:
+    assert instrument.simulated is not None
+    board = instrument.simulated.board
+    images: list[object] = []
+    live = LiveView(instrument, images.append)
+    live.set_pattern(np.ones(12, np.float32))
+    live.start()
+    wait_until(lambda: bool(images))
+    with instrument.turns.frame(timeout_s=10) as mine:
+        assert mine, "whoever asks comes after the frame in hand, however fast the next one is asked for"
+        assert not live.stop(0.3), "it waits for its turn"
+        assert board.brightness().any()
+    assert live.stop(10)
+    assert not board.brightness().any()

@@ -143,6 +143,13 @@ def test_uc2_says_what_it_cannot_light() -> None:
     port.close()
 
 
+def test_a_greeting_changes_nothing(board: LedArray, emulator: EmulatedBoard) -> None:
+    board.identify()
+    board.show(one(5))
+    board.greet()
+    assert np.flatnonzero(emulator.brightness()).tolist() == [5]
+
+
 def test_light_lasts_until_the_next_pattern(board: LedArray, emulator: EmulatedBoard) -> None:
     board.identify()
     clock = emulator._clock

@@ -55,6 +55,54 @@ def test_core_thread_passes_on_results_and_errors() -> None:
     thread.stop()
 
 
+def test_a_call_that_waits_for_its_turn_does_not_count_as_hanging() -> None:
+    """A stage moves for seconds, and the live view asks for a frame meanwhile."""
+    thread = CoreThread()
+    moving, arrived = threading.Event(), threading.Event()
+
+    def move() -> None:
+        moving.set()
+        assert arrived.wait(30)
+
+    mover = threading.Thread(target=thread.call, args=(move, 30.0))
+    mover.start()
+    assert moving.wait(30)
+    threading.Timer(0.3, arrived.set).start()
+    assert thread.call(lambda: "frame", 0.05) == "frame"
+    mover.join(30)
+    assert not thread.lost
+    thread.stop()
+    with pytest.raises(MicroManagerError, match="does not answer"):
+        thread.call(lambda: "too late", 0.05)
+
+
+def test_who_waits_behind_a_call_that_hangs_is_told_as_well() -> None:
+    thread = CoreThread()
+    hung, goes_on = threading.Event(), threading.Event()
+    told: list[Exception] = []
+
+    def hang() -> None:
+        hung.set()
+        goes_on.wait(30)
+
+    def ask() -> None:
+        try:
+            thread.call(hang, 0.2)
+        except MicroManagerError as error:
+            told.append(error)
+
+    first = threading.Thread(target=ask)
+    first.start()
+    assert hung.wait(30)
+    with pytest.raises(MicroManagerError, match="does not answer"):
+        thread.call(lambda: None, 30.0)
+    first.join(30)
+    assert len(told) == 1
+    assert thread.lost
+    goes_on.set()
+    thread.stop()
+
+
 def test_opens_again_and_again_but_not_twice_at_once(java_port: int) -> None:
     for settings in (PYTHON, java(java_port), PYTHON, java(java_port)):
         micromanager = MicroManager.open(settings)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 def lit(instrument: Instrument) -> bool:
     assert instrument.simulated is not None
     return bool(instrument.simulated.board.brightness().any())
+
+
+def unchecked(path: Path) -> int:
+    with h5py.File(path) as file:
+        return int(file["entry"].attrs.get("frames_unchecked", 0))
 
 
 def scan(instrument: Instrument, plan: ExposurePlan, path: Path, **callbacks: Any) -> Scan:
@@ -114,6 +120,7 @@ def test_board_that_switches_late_is_noticed(instrument: Instrument, plan: Expos
     assert status.reason is FinishReason.FAILED
     assert "switches late" in status.message
     assert read_capture(tmp_path / "a.h5").status == "failed"
+    assert unchecked(tmp_path / "a.h5") == 12
 
 
 def several_exposures(plan: ExposurePlan) -> ExposurePlan:
@@ -180,6 +187,7 @@ def test_camera_fails_in_mid_scan_and_the_light_goes_out(
     assert "Restart it." in status.message
     assert not lit(instrument)
     assert len(read_capture(tmp_path / "a.h5").images_nyx) == 3
+    assert unchecked(tmp_path / "a.h5") == 3, "nobody has seen whether they were in step"
 
 
 def test_cancel_keeps_what_is_there(instrument: Instrument, plan: ExposurePlan, tmp_path: Path) -> None:
@@ -194,9 +202,11 @@ def test_cancel_keeps_what_is_there(instrument: Instrument, plan: ExposurePlan, 
     )
     holder[0].start()
     status = holder[0].wait(60)
-    assert (status.reason, status.frames_done, status.message) == (FinishReason.CANCELLED, 5, "")
+    assert (status.reason, status.message) == (FinishReason.CANCELLED, "")
+    assert 5 <= status.frames_done < status.frames_total, "what was taken when the fifth was told is stored as well"
     capture = read_capture(tmp_path / "a.h5")
-    assert (capture.status, len(capture.images_nyx)) == ("aborted", 3)
+    assert (capture.status, len(capture.images_nyx)) == ("aborted", status.frames_done - 2)
+    assert unchecked(tmp_path / "a.h5") == len(capture.images_nyx)
     assert not lit(instrument)
 
 
@@ -220,6 +230,7 @@ def test_a_frame_whose_light_goes_out_is_not_stored(
     capture = read_capture(tmp_path / "a.h5")
     assert (capture.status, len(capture.images_nyx)) == ("aborted", 3)
     assert capture.images_nyx.mean(axis=(1, 2)).min() > 200, "all of them are lit"
+    assert unchecked(tmp_path / "a.h5") == 3
     assert not lit(instrument)
 
 

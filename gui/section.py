@@ -79,8 +79,7 @@ class Column(QWidget):
 
     def show_only(self, widgets: Sequence[QWidget], fill: bool = True) -> None:
         """Show these, wherever they were; they fill the height, or stand at its top."""
-        for item in [self._steps.itemAt(place) for place in range(self._steps.count())]:
-            assert item is not None
+        while (item := self._steps.itemAt(0)) is not None:
             if (widget := item.widget()) is None:
                 self._steps.removeItem(item)
                 continue

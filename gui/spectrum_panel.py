@@ -112,7 +112,7 @@ class SpectrumPanel(Section):
         lit = np.flatnonzero(spectrum.brightness_l)
         names = []
         for item, geometry, name in zip(
-            self.circles, self._geometries, ("dashed: as in the profile", "solid: as calibrated"), strict=True
+            self.circles, self._geometries, ("dashed: profile", "solid: calibrated"), strict=True
         ):
             drawn = geometry is not None and len(lit) <= MOST_LEDS
             item.setPath(self._discs(geometry, lit) if drawn and geometry is not None else QPainterPath())

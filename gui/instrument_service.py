@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
+from acquisition.capture_saturation import saturated_share
 from acquisition.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class InstrumentService(QObject):
         self._live: LiveView | None = None
         self._live_light_l: NDArray[np.float32] | None = None
         self._scan: Scan | None = None
-        self._saturation_counts = 65535
+        self._saturation_counts, self._offset_counts = 65535, 0.0
         self._closing = False
         self._lost: Instrument | None = None
         self._shutting_down = threading.Event()
@@ -191,6 +192,7 @@ class InstrumentService(QObject):
             return
         self.instrument, self.left_on = instrument, None
         self._saturation_counts = 2**profile.camera.bit_depth - 1
+        self._offset_counts = profile.camera.offset_counts
         self.opened.emit(instrument)
 
     def release(self) -> None:
@@ -315,7 +317,7 @@ class InstrumentService(QObject):
         top = self._saturation_counts
         thinned = image_yx[:: max(1, image_yx.shape[0] // 256), :: max(1, image_yx.shape[1] // 256)]
         counts = np.bincount((thinned.ravel().astype(np.int64) * 128) // (top + 1), minlength=128)[:128]
-        saturated = float(np.count_nonzero(image_yx >= top)) / image_yx.size
+        saturated = saturated_share(image_yx, top, self._offset_counts)
         picture = CameraPicture(image_yx, saturated, counts, time.monotonic(), brightness_l)
         if self.pictures.put(picture) and not self._closing:
             self.picture_ready.emit()
@@ -382,8 +384,8 @@ class InstrumentService(QObject):
     ) -> None:
         """Run an experiment into a file, which gets the empty field of a reference.
 
-        `on_frame` is called on the scan's thread with each frame, dark ones included; it must be quick. Answers with
-        `frame_stored(pattern)` for each frame and `scan_changed` with the scan's status.
+        `on_frame` is called on the thread that stores with each frame, dark ones included; it must be quick. Answers
+        with `frame_stored(pattern)` for each frame and `scan_changed` with the scan's status.
         """
         from acquisition.scan import Scan
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from acquisition.capture_dark import EXPOSURE_TOLERANCE, read_darks
 from acquisition.capture_layout import FRAME_DATA
+from acquisition.capture_saturation import SATURATED_LIMIT, saturated_share
 from acquisition.finding import Finding, error, ok, warning
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from acquisition.capture_salvage import OpenCapture
 
-SATURATED_LIMIT = 0.001
-"""Share of saturated pixels from which an image misleads a reconstruction."""
 _OLDEST_DARK_H = _OLDEST_BACKGROUND_H = 24.0
 _NAMED = 5
 
@@ -78,9 +77,11 @@ def check_patterns(capture: OpenCapture) -> Iterator[Finding]:
 def check_counts(capture: OpenCapture) -> Iterator[Finding]:
     """Look at the pixels: saturated, too bright for the camera, the same in every pixel, or a frame twice."""
     file = capture.file
-    full = 2 ** int(file["entry/optics"].attrs["bit_depth"]) - 1
+    optics = file["entry/optics"].attrs
+    full, offset = 2 ** int(optics["bit_depth"]) - 1, float(optics["camera_offset"])
     told = file["entry/data/saturated_fraction"][()]
     saturated: dict[int, float] = {}
+    full_below: set[int] = set()
     mistold: list[int] = []
     beyond: list[int] = []
     flat: list[int] = []
@@ -90,10 +91,12 @@ def check_counts(capture: OpenCapture) -> Iterator[Finding]:
     for frame in frames:
         image = capture.image(frame)
         least, most = int(image.min(initial=full)), int(image.max(initial=0))
-        fraction = float(np.mean(image >= full)) if most >= full else 0.0
+        fraction = saturated_share(image, full, offset)
         if fraction > SATURATED_LIMIT:
             saturated[frame] = fraction
-        if not abs(told[frame] - fraction) <= 1e-6:
+            full_below.update({most} if most < full else ())
+        # Images of other programs, and captures of earlier versions, are told by the largest possible count alone.
+        if not abs(told[frame] - fraction) <= 1e-6 and not (most < full and told[frame] == 0):
             mistold.append(frame)
         if most > full:
             beyond.append(frame)
@@ -118,6 +121,8 @@ def check_counts(capture: OpenCapture) -> Iterator[Finding]:
             f"{len(saturated)} frames have more than {SATURATED_LIMIT:.1%} saturated pixels; frame {worst}:"
             f" {saturated[worst]:.1%}"
         )
+        if full_below:
+            text += f"; pixels heap up at {min(full_below)} counts, where the sensor seems to be full ({full} possible)"
         yield warning("saturation", text, "Expose for a shorter time, or dim the LEDs.")
     if mistold:
         text = f"saturated_fraction is not what frames {_some(mistold)} show"

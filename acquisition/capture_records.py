@@ -131,7 +131,7 @@ class Frame:
     host_time_s
         Start of the exposure, seconds since the scan began.
     saturated_fraction
-        Share of the pixels at the largest count.
+        Share of the pixels that are full, see `acquisition.capture_saturation`.
     """
 
     index: int

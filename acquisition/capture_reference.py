@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acquisition.capture_calibration import changed_copy
-from acquisition.capture_check_frames import SATURATED_LIMIT
 from acquisition.capture_dark import EXPOSURE_TOLERANCE, counts_without_light, read_darks
 from acquisition.capture_reader import Reader, read_header
+from acquisition.capture_saturation import SATURATED_LIMIT
 from acquisition.errors import OperatorError
 
 if TYPE_CHECKING:

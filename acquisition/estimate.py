@@ -26,7 +26,7 @@ LINK_MS = 2.0
 MOVE_S = 1.0
 """What a stage takes to another position, settling included."""
 
-_FILE_BYTES, _FRAME_BYTES = 40_000, 120
+_FILE_BYTES, _FRAME_BYTES = 75_000, 120
 """Of a capture beside its images and large arrays: once, and for each frame (numbers, and HDF5's index)."""
 
 

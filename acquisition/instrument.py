@@ -275,9 +275,7 @@ def open_instrument(
         position_mm_l3 = led_positions_mm(settings.geometry, asked)
         on_check(check, *_led_count_check(len(position_mm_l3), info))
         check = "Micro-Manager"
-        micromanager = MicroManager.open(
-            profile.micromanager, _SIMULATION_PATIENCE_S if simulated else CALL_TIMEOUT_S
-        )
+        micromanager = MicroManager.open(profile.micromanager, _SIMULATION_PATIENCE_S if simulated else CALL_TIMEOUT_S)
         on_check(check, *_obeyed(micromanager.version(), micromanager.warnings))
         check = "Camera"
         camera = Camera(micromanager, profile.camera, simulated.install if simulated else None)

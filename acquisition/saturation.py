@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acquisition.capture_check_frames import SATURATED_LIMIT
+from acquisition.capture_saturation import SATURATED_LIMIT
 
 if TYPE_CHECKING:
     from acquisition.capture import Frame

@@ -39,6 +39,7 @@ import numpy as np
 
 from acquisition.autofocus import AutofocusError, search
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame
+from acquisition.capture_saturation import saturated_share
 from acquisition.dark_means import DarkMeans
 from acquisition.errors import Noting
 from acquisition.experiment import Experiment
@@ -329,7 +330,7 @@ class Scan:
             image_yx=image_yx,
             exposure_ms=taken.exposure_ms,
             host_time_s=self._control.elapsed_s() - (time.perf_counter() - taken.time_s),
-            saturated_fraction=float(np.count_nonzero(image_yx >= self._full_count) / image_yx.size),
+            saturated_fraction=saturated_share(image_yx, self._full_count, self._header.optics.camera_offset),
             time_point=visit.time_point,
             position=visit.position,
         )

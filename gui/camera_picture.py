@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acquisition.capture_saturation import saturated_share
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -31,12 +33,18 @@ class CameraPicture:
 
 
 def picture_of(
-    image_yx: NDArray[np.uint16], saturation_counts: int, brightness_l: NDArray[np.float32] | None
+    image_yx: NDArray[np.uint16],
+    saturation_counts: int,
+    offset_counts: float,
+    brightness_l: NDArray[np.float32] | None,
 ) -> CameraPicture:
-    """Prepare an image that has just come; `saturation_counts` is the most that the camera can tell."""
+    """Prepare an image that has just come.
+
+    `saturation_counts` is the most that the camera can tell, `offset_counts` what it tells in the dark.
+    """
     thinned = image_yx[:: max(1, image_yx.shape[0] // 256), :: max(1, image_yx.shape[1] // 256)]
     bins = (thinned.ravel().astype(np.int64) * BINS) // (saturation_counts + 1)
-    saturated = float(np.count_nonzero(image_yx >= saturation_counts)) / image_yx.size
+    saturated = saturated_share(image_yx, saturation_counts, offset_counts)
     return CameraPicture(
         image_yx, saturated, np.bincount(bins, minlength=BINS)[:BINS], time.monotonic(), brightness_l
     )

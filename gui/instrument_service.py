@@ -82,7 +82,7 @@ class InstrumentService(QObject):
         self._live: LiveView | None = None
         self._live_light_l: NDArray[np.float32] | None = None
         self._scan: Scan | None = None
-        self._saturation_counts = 65535
+        self._saturation_counts, self._offset_counts = 65535, 0.0
         self._closing = False
         self._lost: Instrument | None = None
         self._shutting_down = threading.Event()
@@ -157,6 +157,7 @@ class InstrumentService(QObject):
             return
         self.instrument, self.left_on = instrument, None
         self._saturation_counts = 2**profile.camera.bit_depth - 1
+        self._offset_counts = profile.camera.offset_counts
         self.opened.emit(instrument)
 
     def release(self) -> None:
@@ -278,7 +279,7 @@ class InstrumentService(QObject):
 
     def _offer(self, image_yx: NDArray[np.uint16], brightness_l: NDArray[np.float32] | None) -> None:
         """Prepare a picture on the thread that took it and tell the window, unless it has not fetched the last one."""
-        picture = picture_of(image_yx, self._saturation_counts, brightness_l)
+        picture = picture_of(image_yx, self._saturation_counts, self._offset_counts, brightness_l)
         if self.pictures.put(picture) and not self._closing:
             self.picture_ready.emit()
 
@@ -344,8 +345,8 @@ class InstrumentService(QObject):
     ) -> None:
         """Run an experiment into a file, which gets the empty field of a reference.
 
-        `on_frame` is called on the scan's thread with each frame, dark ones included; it must be quick. Answers with
-        `frame_stored(pattern)` for each frame and `scan_changed` with the scan's status.
+        `on_frame` is called on the thread that stores with each frame, dark ones included; it must be quick. Answers
+        with `frame_stored(pattern)` for each frame and `scan_changed` with the scan's status.
         """
         from acquisition.scan import Scan
 

@@ -159,9 +159,7 @@ def _profile() -> Profile:
     return parse_profile(SMALL, "small.toml")
 
 
-@pytest.mark.parametrize(
-    ("repeats", "exposures", "places"), [(1, 1, 0), (30, 1, 0), (1, 3, 0), (1, 1, 2)]
-)
+@pytest.mark.parametrize(("repeats", "exposures", "places"), [(1, 1, 0), (30, 1, 0), (1, 3, 0), (1, 1, 2)])
 def test_estimated_frames_and_bytes_are_those_of_the_file(
     instrument: Instrument, repeats: int, exposures: int, places: int, tmp_path: Path
 ) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from acquisition.capture import CaptureWriter, Frame, match_reference, part_path, read_capture, read_reference
+from acquisition.capture_check import check_capture
+from acquisition.capture_saturation import saturated_share
 from acquisition.saturation import SaturationWatch
 from acquisition.scan import FinishReason, Scan, ScanStatus
 
@@ -26,6 +28,34 @@ def test_the_worst_pattern_is_named_and_frames_are_counted() -> None:
         watch.see(Frame(number, 10 + number, EMPTY, 5.0, saturated_fraction=share))
         assert bool(watch.text) == (number >= 2)
     assert watch.text.startswith("3 frames are saturated, most of all pattern 13: 30.0% of its pixels at 5 ms")
+
+
+@pytest.mark.parametrize("step", [1, 16])
+@pytest.mark.parametrize("level", [300.0, 2000.0, 2500.0])
+def test_a_sensor_that_is_full_before_its_counts_are_is_noticed(level: float, step: int) -> None:
+    light_yx = np.random.default_rng(0).normal(level, 0.1 * level, (128, 128)) + 100
+    open_yx = step * np.clip(light_yx, 0, 4000).astype(np.uint16)
+    full_yx = np.minimum(open_yx, step * np.uint16(1.1 * level + 100))  # less than one pixel in six
+    assert saturated_share(open_yx, 65535, 100) == 0
+    assert saturated_share(full_yx, 65535, 100) == pytest.approx(np.mean(full_yx == full_yx.max()))
+    assert saturated_share(np.full((8, 8), 5000, np.uint16), 65535, 100) == 1, "all of it is full"
+
+
+def test_few_counts_are_no_heap() -> None:
+    rng = np.random.default_rng(1)
+    dark_yx = rng.normal(100, 1.2, (128, 128)).astype(np.uint16)
+    assert saturated_share(dark_yx, 255, 100) == 0
+    assert saturated_share(np.full((8, 8), 101, np.uint16), 255, 100) == 0
+    assert saturated_share(np.full((8, 8), 255, np.uint16), 255, 100) == 1
+
+
+def test_a_scan_notices_a_full_well(instrument: Instrument, plan: ExposurePlan, tmp_path: Path) -> None:
+    bright = plan.with_exposures(np.full(plan.pattern_count, 10.0))  # 15000 electrons are 3750 of 4095 counts
+    run = Scan(instrument, bright, tmp_path / "a.h5", instrument.capture_header(bright))
+    run.start()
+    assert "12 frames are saturated" in run.wait(60).notice
+    (told,) = [found for found in check_capture(tmp_path / "a.h5") if found.name == "saturation"]
+    assert "heap up at 3850 counts" in told.text
 
 
 def test_a_scan_tells_while_it_runs(instrument: Instrument, plan: ExposurePlan, tmp_path: Path) -> None:

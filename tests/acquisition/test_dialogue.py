@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -89,3 +90,14 @@ def test_a_line_closed_by_another_thread_in_mid_read_is_a_line_lost(monkeypatch:
     monkeypatch.setattr(serial_line.serial, "serial_for_url", lambda *_, **__: Port())
     with pytest.raises(LedArrayError, match="on fake is gone"):
         SerialLine("fake", 115200).read()
+
+
+def test_the_socket_of_a_server_that_is_gone_is_closed() -> None:
+    """pyserial's own close gives up where the socket can no longer be shut down."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = SerialLine(f"socket://127.0.0.1:{server.getsockname()[1]}", 115200)
+        behind = line._serial._socket
+        behind.shutdown(socket.SHUT_RDWR)  # what is left when the other end has reset the connection
+        server.accept()[0].close()
+        line.close()
+        assert behind.fileno() == -1

@@ -19,7 +19,7 @@ from gui.picture_channel import PictureChannel
 from gui.quiet_plot import QuietPlot
 from gui.section import Section
 from recon.figures import Figures
-from recon.messages import NO_RUN, CloseView, RequestCoverage, RequestFigures
+from recon.view_requests import NO_RUN, CloseView, RequestCoverage, RequestFigures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

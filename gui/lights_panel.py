@@ -22,12 +22,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from acquisition.aperture import inside_aperture
 from gui.contrast_panel import automatic_levels
 from gui.light_images import LightImages
 from gui.picture_channel import PictureChannel
 from gui.residual_map import ResidualMap
 from gui.section import Section, hint
-from recon.messages import NO_PATTERN, NO_RUN, CloseView, RequestLight
+from recon.view_requests import NO_PATTERN, NO_RUN, CloseView, RequestLight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -277,7 +278,8 @@ class LightsPanel(QWidget):
             text = f"Pattern {self._pattern}: {len(leds)} LEDs together"
         else:
             na_x, na_y = self._lights.led_na_l2[leds[0]].tolist() if self._na is None else self._na
-            field = "bright field" if math.hypot(na_x, na_y) <= self._lights.objective_na else "dark field"
+            bright = inside_aperture(np.array([na_x, na_y]), self._lights.objective_na)
+            field = "bright field" if bright else "dark field"
             name = "No LED" if self._led is None else f"LED {self._led}"
             text = f"{name}   NA ({na_x:+.3f}, {na_y:+.3f})   {field}"
         return text + ("   kept from the fit" if self._pattern in self._lights.held_out else "")

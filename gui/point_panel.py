@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 from gui.controls import figure_rows
 from gui.picture_channel import PictureChannel
 from gui.section import Section
-from recon.messages import NO_RUN, RequestLine
+from recon.view_requests import NO_RUN, RequestLine
 
 if TYPE_CHECKING:
     import numpy as np

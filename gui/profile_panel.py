@@ -17,7 +17,7 @@ from gui.drawn_mark import DrawnMark, line_corners, line_item
 from gui.picture_channel import PictureChannel
 from gui.quiet_plot import QuietPlot
 from gui.section import Section
-from recon.messages import NO_RUN, CloseView, RequestLine
+from recon.view_requests import NO_RUN, CloseView, RequestLine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,6 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from gui.recon_process import checkpoint_path, forget_checkpoints, spawned
 from recon.messages import (
-    NO_RUN,
     Failed,
     FieldReady,
     Finished,
@@ -39,6 +38,7 @@ from recon.messages import (
     SetViewBudget,
 )
 from recon.shared import discard, take
+from recon.view_requests import NO_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
     from acquisition.capture import CaptureHeader, MatchedReference
     from gui.recon_process import Process
-    from recon.messages import CloseView, Event, PictureRequest
+    from recon.messages import Event
+    from recon.view_requests import CloseView, PictureRequest
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")

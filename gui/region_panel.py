@@ -14,7 +14,7 @@ from gui.drawn_mark import DrawnMark, outline_corners, outline_item
 from gui.picture_channel import PictureChannel
 from gui.section import Section
 from recon.figures import PROTEIN_ML_G, RegionFigures
-from recon.messages import NO_RUN, CloseView, RequestRegion
+from recon.view_requests import NO_RUN, CloseView, RequestRegion
 
 if TYPE_CHECKING:
     import numpy as np

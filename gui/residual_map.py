@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QLinearGradient, QPainter, QPen
 from gui import theme
 from gui.pupil_canvas import PupilCanvas
 from gui.section import Section
-from recon.messages import NO_PATTERN
+from recon.view_requests import NO_PATTERN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,13 +17,14 @@ from gui.export.job import SliceLook
 from gui.navigator import OBLIQUE, VIEWS, Navigator
 from gui.slice_tools import SliceTools
 from gui.slice_view import SliceView
-from recon.messages import NO_RUN, CloseView, RequestSlice
+from recon.view_requests import NO_RUN, CloseView, RequestSlice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gui.planes import Plane
-    from recon.messages import FieldReady, IndexPart, Picture
+    from recon.messages import FieldReady, Picture
+    from recon.view_requests import IndexPart
 
 KEY_ZOOM = 1.25
 PLACES = {"xy": (0, 0), "yz": (0, 1), "xz": (1, 0), OBLIQUE: (1, 1)}

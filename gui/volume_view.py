@@ -19,8 +19,8 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from gui import theme
 from gui.lengths import length_text, round_length_um
 from gui.picture_channel import PictureChannel
-from recon.messages import NO_RUN, CloseView, RequestVolume
 from recon.scene import COLOURED_MODES, Camera, Scene, camera_of_box, to_rgba
+from recon.view_requests import NO_RUN, CloseView, RequestVolume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

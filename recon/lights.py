@@ -17,16 +17,17 @@ import numpy as np
 
 from acquisition.errors import OperatorError
 from recon.forward.model import kind_of_model
-from recon.messages import NO_PATTERN, Lights
+from recon.messages import Lights
 from recon.quality import contrast_errors
+from recon.view_requests import NO_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from recon.messages import RequestLight
     from recon.result import Box
+    from recon.view_requests import RequestLight
 
 
 class MeasuredImages(Protocol):

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recon import messages, shared
+from recon import messages, shared, view_requests
 from recon.field import Interrupted
 from recon.lights import NothingMeasured
 from recon.pictures import paint
@@ -24,10 +24,11 @@ from recon.render import Previews
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recon.messages import Event, PictureRequest
+    from recon.messages import Event
     from recon.result import Field
     from recon.subject import Subject
     from recon.tiles import TiledField
+    from recon.view_requests import PictureRequest
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ class _View:
     def slow(self) -> bool:
         """Whether its picture may take seconds: others are painted in between, and a newer request ends it."""
         asked = self.request
-        at_rest = isinstance(asked, messages.RequestVolume) and asked.quality == "rest"
-        return at_rest or isinstance(asked, messages.RequestLight)
+        at_rest = isinstance(asked, view_requests.RequestVolume) and asked.quality == "rest"
+        return at_rest or isinstance(asked, view_requests.RequestLight)
 
 
 @dataclass
@@ -175,7 +176,7 @@ class Painter:
 
     def _answer(self, view: _View, shown: Field | TiledField) -> None:
         subject, step = self._subject, self._subject.step
-        of_light = isinstance(view.request, messages.RequestLight)
+        of_light = isinstance(view.request, view_requests.RequestLight)
         measured = subject.measured() if of_light else NothingMeasured()
         picture = paint(view.request, shown, measured, self._previews, (subject.run, step), self._pulse)
         view.answered, view.painted_step = True, step

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recon import messages
+from recon import view_requests
 from recon.grid import VolumeGrid
 from recon.lights import light_picture
 from recon.regions import region_figures
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from acquisition.capture import Optics
     from recon.lights import MeasuredImages
-    from recon.messages import PictureRequest, RequestCoverage, RequestLine, RequestSlice
     from recon.result import Box
+    from recon.view_requests import PictureRequest, RequestCoverage, RequestLine, RequestSlice
 
 
 def paint(
@@ -53,19 +53,19 @@ def paint(
         The field cannot give this picture.
     """
     match asked:
-        case messages.RequestVolume(scene=scene, shape=shape, quality=quality):
+        case view_requests.RequestVolume(scene=scene, shape=shape, quality=quality):
             return render(shown, scene, shape, quality, previews=previews, state=state, pulse=pulse)
-        case messages.RequestSlice():
+        case view_requests.RequestSlice():
             return _slice(asked, shown)
-        case messages.RequestLine():
+        case view_requests.RequestLine():
             return _line(asked, shown)
-        case messages.RequestRegion():
+        case view_requests.RequestRegion():
             return region_figures(shown, asked).vector()
-        case messages.RequestCoverage():
+        case view_requests.RequestCoverage():
             return _coverage(asked, shown)
-        case messages.RequestFigures():
+        case view_requests.RequestFigures():
             return np.empty(0, np.float32) if shown.figures is None else shown.figures.vector()
-        case messages.RequestLight():
+        case view_requests.RequestLight():
             return light_picture(asked, shown, measured, pulse)
 
 

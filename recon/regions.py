@@ -27,8 +27,8 @@ from recon.result import plane_points
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from recon.messages import RequestRegion
     from recon.result import Box
+    from recon.view_requests import RequestRegion
 
 SECTION_SIDE = 200
 """Samples along each side of the rectangle about an outline."""

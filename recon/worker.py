@@ -28,6 +28,7 @@ from recon.reconstruct import State
 from recon.start import resume_live, start_live, start_stored
 from recon.stored_images import beside
 from recon.subject import Opened, Subject
+from recon.view_requests import CloseView, PictureRequest, RequestLight
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -156,7 +157,7 @@ class Worker:
             return
         self._beat()
         for command in self._receive(0.0):
-            if isinstance(command, messages.PictureRequest | messages.CloseView) and command.run == self.subject.run:
+            if isinstance(command, PictureRequest | CloseView) and command.run == self.subject.run:
                 self._handle_safely(command)
             else:
                 self._waiting.append(command)
@@ -207,10 +208,10 @@ class Worker:
                 shared.discard(image)
             case _ if command.run != subject.run:
                 log.info("%s of run %d dropped, run is %d", type(command).__name__, command.run, subject.run)
-            case _ if isinstance(command, messages.PictureRequest):
-                subject.lights_wanted |= isinstance(command, messages.RequestLight)
+            case _ if isinstance(command, PictureRequest):
+                subject.lights_wanted |= isinstance(command, RequestLight)
                 self.painter.ask(command)
-            case messages.CloseView(view=view):
+            case CloseView(view=view):
                 self.painter.close(view)
             case messages.LookAt():
                 self._look_at(command)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gui.export.job import Motion, Point
-    from recon.messages import IndexPart
     from recon.result import Box
     from recon.scene import VolumeMode
+    from recon.view_requests import IndexPart
 
 View = Literal["xy", "xz", "yz", "volume"]
 COLOUR_MAPS = {"grey": "gray", "inferno": "inferno", "magma": "magma", "viridis": "viridis", "cividis": "cividis"}
@@ -76,8 +76,8 @@ def look_options(**chosen: Any) -> LookOptions:
     OperatorError
         There is no such view, quantity, mode or colour map.
     """
-    from recon.messages import IndexPart
     from recon.scene import VolumeMode
+    from recon.view_requests import IndexPart
 
     for option, known in (
         ("view", get_args(View)),

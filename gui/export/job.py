@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recon.messages import IndexPart
     from recon.scene import Quality, Scene
+    from recon.view_requests import IndexPart
 
 Point = tuple[float, float, float]
 VolumeFormat = Literal["ome-tiff", "ome-zarr", "npz", "npy"]
@@ -61,7 +61,7 @@ class VolumeFile:
 
 @dataclass(frozen=True)
 class SliceLook:
-    """A plane in colours, spanned as in `recon.messages.RequestSlice`.
+    """A plane in colours, spanned as in `recon.view_requests.RequestSlice`.
 
     Attributes
     ----------

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recon.messages import IndexPart
     from recon.render import Previews
     from recon.result import Box
+    from recon.view_requests import IndexPart
 
 MAX_PIXELS = 6 * 10**7
 GLANCE = 96

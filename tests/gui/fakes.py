@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recon import messages
+from recon import messages, view_requests
 from recon.figures import Figures, RegionFigures
 from recon.shared import share
 
@@ -34,26 +34,26 @@ FIGURES = Figures(0.5, 3.0, False, True, 0.9, 0.8)
 REGION = RegionFigures(20.0, 0.01, 0.002, 0.0, 0.02, 0.001, 100.0, 0.009, 0.9, 0.09)
 
 
-def answer_to(request: messages.PictureRequest) -> NDArray[np.float32]:
+def answer_to(request: view_requests.PictureRequest) -> NDArray[np.float32]:
     """What the reconstruction process would answer, with the same uncertainty everywhere."""
     match request:
-        case messages.RequestSlice():
+        case view_requests.RequestSlice():
             values = picture(request)
             return np.full_like(values, SIGMA) if request.part == "sigma" else values
-        case messages.RequestLine():
+        case view_requests.RequestLine():
             dn = dn_at(*np.linspace(request.start_um, request.end_um, request.count).T)
             return np.stack([dn, 0 * dn, np.full_like(dn, SIGMA)])
-        case messages.RequestRegion():
+        case view_requests.RequestRegion():
             return REGION.vector()
-        case messages.RequestCoverage():
+        case view_requests.RequestCoverage():
             return np.ones(request.shape, np.float32)
-        case messages.RequestFigures():
+        case view_requests.RequestFigures():
             return FIGURES.vector()
-        case messages.RequestLight():
+        case view_requests.RequestLight():
             return light_picture(request)
 
 
-def picture(request: messages.RequestSlice) -> NDArray[np.float32]:
+def picture(request: view_requests.RequestSlice) -> NDArray[np.float32]:
     """Evaluate the plane of a request at its pixel centres."""
     rows, columns = request.shape
     j = (np.arange(columns) + 0.5) / columns
@@ -77,7 +77,7 @@ def lights(run: int, error: float = 0.25, **known: Any) -> messages.Lights:
     return messages.Lights(run, **given | known)
 
 
-def light_picture(asked: messages.RequestLight) -> NDArray[np.float32]:
+def light_picture(asked: view_requests.RequestLight) -> NDArray[np.float32]:
     """Stripes that tell the pattern or the direction; as measured 0.1 brighter at the left, or never."""
     x = np.arange(40) / 40
     phase = asked.pattern if asked.pattern >= 0 else 10 * asked.na[0] + 5 * asked.na[1]
@@ -98,10 +98,10 @@ class FakeProcess:
         self.is_alive = False
         self.hold = False
         self.calls: list[tuple[Any, ...]] = []
-        self.requests: list[messages.RequestSlice] = []
-        self.measured: list[messages.PictureRequest] = []
+        self.requests: list[view_requests.RequestSlice] = []
+        self.measured: list[view_requests.PictureRequest] = []
         self.forgotten: list[str] = []
-        self.light_requests: list[messages.RequestLight] = []
+        self.light_requests: list[view_requests.RequestLight] = []
         self.view_budgets: list[float] = []
         self.settings: list[messages.FitSettings] = []
         self.runs = 0
@@ -157,22 +157,22 @@ class FakeProcess:
         if isinstance(command, messages.SetViewBudget):
             self.view_budgets.append(command.fraction)
             return
-        if isinstance(command, messages.CloseView):
+        if isinstance(command, view_requests.CloseView):
             self.forgotten.append(command.view)
             return
-        assert isinstance(command, messages.PictureRequest)
-        if isinstance(command, messages.RequestVolume):
+        assert isinstance(command, view_requests.PictureRequest)
+        if isinstance(command, view_requests.RequestVolume):
             return  # the volume is painted by tests of its panel
-        if isinstance(command, messages.RequestSlice):
+        if isinstance(command, view_requests.RequestSlice):
             self.requests.append(command)
-        elif isinstance(command, messages.RequestLight):
+        elif isinstance(command, view_requests.RequestLight):
             self.light_requests.append(command)
         else:
             self.measured.append(command)
         if not self.hold:
             self.answer(command)
 
-    def answer(self, asked: messages.PictureRequest, scale: float = 1.0) -> None:
+    def answer(self, asked: view_requests.PictureRequest, scale: float = 1.0) -> None:
         """Send the picture a request asked for."""
         shared = share(scale * answer_to(asked))
         self.tell(
@@ -183,6 +183,6 @@ class FakeProcess:
         """Announce the field of a run."""
         self.tell(messages.FieldReady(run, BOUNDS_UM, MEDIUM_INDEX, (0.0, 0.02), (1.0, 4.0)))
 
-    def last(self, view: str) -> messages.RequestSlice:
+    def last(self, view: str) -> view_requests.RequestSlice:
         """Latest request of a view."""
         return next(asked for asked in reversed(self.requests) if asked.view == view)

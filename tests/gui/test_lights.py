@@ -21,7 +21,8 @@ from gui.residual_map import ResidualMap
 from gui.spectrum import Spectrum, SpectrumService, spectrum_of
 from gui.spectrum_panel import SpectrumPanel
 from gui.tasks import Task
-from recon.messages import NO_PATTERN, CloseView, FieldReady, Picture, RequestLight
+from recon.messages import FieldReady, Picture
+from recon.view_requests import NO_PATTERN, CloseView, RequestLight
 from tests.gui import fakes
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gui.main_window import MainWindow
     from gui.watchdog import Watchdog
-    from recon import messages
+    from recon import view_requests
 
 MOST_MS = 150.0
 """Three times what is promised: processors share caches and clock with whatever else the computer does."""
@@ -31,7 +31,7 @@ class Elsewhere(fakes.FakeProcess):
         threading.Thread(target=self.show_field, args=(run,)).start()
         return run
 
-    def answer(self, asked: messages.RequestSlice, scale: float = 1.0) -> None:
+    def answer(self, asked: view_requests.RequestSlice, scale: float = 1.0) -> None:
         threading.Thread(target=super().answer, args=(asked, scale)).start()
 
 

@@ -13,7 +13,7 @@ from PySide6.QtGui import QGuiApplication
 from gui.lookup_tables import DIVERGING, bent, colour_maps
 from gui.navigator import OBLIQUE
 from gui.slices_panel import SlicesPanel
-from recon import messages
+from recon import messages, view_requests
 from recon.figures import PROTEIN_ML_G
 from tests.gui import fakes
 
@@ -34,19 +34,19 @@ class Answering:
 
     def answer(self, asked: object) -> None:
         self.asked.append(asked)
-        if isinstance(asked, messages.PictureRequest):
+        if isinstance(asked, view_requests.PictureRequest):
             picture = fakes.answer_to(asked)
-            if not self.known and isinstance(asked, messages.RequestLine):
+            if not self.known and isinstance(asked, view_requests.RequestLine):
                 picture[2] = math.nan
-            elif not self.known and isinstance(asked, messages.RequestFigures):
+            elif not self.known and isinstance(asked, view_requests.RequestFigures):
                 picture = picture[:0]
             self.panel.show_picture(messages.Picture(asked, picture, 1), picture)
 
     def last(self, kind: type) -> object:
         return next(asked for asked in reversed(self.asked) if isinstance(asked, kind))
 
-    def slices(self, view: str) -> list[messages.RequestSlice]:
-        return [asked for asked in self.asked if isinstance(asked, messages.RequestSlice) and asked.view == view]
+    def slices(self, view: str) -> list[view_requests.RequestSlice]:
+        return [asked for asked in self.asked if isinstance(asked, view_requests.RequestSlice) and asked.view == view]
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_its_trace_in_an_upright_slice_lies_on_both(panel, process, name) -> Non
 def test_one_view_takes_all_the_room_and_the_others_ask_for_nothing(panel, process, qtbot) -> None:
     panel.enlarge(OBLIQUE)
     assert [name for name, view in panel.views.items() if view.isVisible()] == [OBLIQUE]
-    forgotten = {asked.view for asked in process.asked if isinstance(asked, messages.CloseView)}
+    forgotten = {asked.view for asked in process.asked if isinstance(asked, view_requests.CloseView)}
     assert {"xy", "xy whole", "xz", "yz"} <= forgotten, "a fit need not paint them"
     process.asked.clear()
     panel.zoom(3)
@@ -168,7 +168,7 @@ def test_a_line_is_drawn_asked_and_copied(panel, process, tools) -> None:
     for share in (0.5, 1.0):
         view.box.drawn.emit(QPointF(-20.0, 0.0), QPointF(-20.0 + 30.0 * share, 0.0), share == 1.0)
     assert not tools.profile.draw.isChecked() and not view.box.draws
-    asked = process.last(messages.RequestLine)
+    asked = process.last(view_requests.RequestLine)
     assert asked.view == "line profile"
     z_um = panel.navigator.cursor_um[2]
     assert asked.start_um == pytest.approx((-20.0, 0.0, z_um)) and asked.end_um == pytest.approx((10.0, 0.0, z_um))
@@ -181,11 +181,11 @@ def test_a_line_is_drawn_asked_and_copied(panel, process, tools) -> None:
     assert row[4] == pytest.approx(fakes.MEDIUM_INDEX + row[5], abs=2e-6) and row[6] == pytest.approx(fakes.SIGMA)
     # it follows the slice, and an end that is dragged
     panel.navigator.set_cursor((0.0, 0.0, 5.0))
-    assert process.last(messages.RequestLine).start_um[2] == pytest.approx(5.0)
+    assert process.last(view_requests.RequestLine).start_um[2] == pytest.approx(5.0)
     tools.profile.mark._item.movePoint(1, (10.0, 8.0))
-    assert process.last(messages.RequestLine).end_um == pytest.approx((10.0, 8.0, 5.0))
+    assert process.last(view_requests.RequestLine).end_um == pytest.approx((10.0, 8.0, 5.0))
     tools.profile.erase.click()
-    assert process.last(messages.CloseView).view == "line profile" and tools.profile.csv() == ""
+    assert process.last(view_requests.CloseView).view == "line profile" and tools.profile.csv() == ""
 
 
 def test_while_fitting_it_says_that_nothing_is_known_of_certainty(panel, process, tools) -> None:
@@ -207,11 +207,11 @@ def test_while_fitting_it_says_that_nothing_is_known_of_certainty(panel, process
 @pytest.mark.parametrize(("shape", "corners"), [("rectangle", 4), ("ellipse", 48), ("polygon", 8)])
 def test_a_region_on_any_slice(panel, process, tools, shape, corners) -> None:
     tools.show_page("Measure")
-    assert process.last(messages.RequestRegion).outline_um == (), "without an outline the whole box counts"
+    assert process.last(view_requests.RequestRegion).outline_um == (), "without an outline the whole box counts"
     assert tools.region.threshold.value() == pytest.approx(0.002)
     tools.region.shape.setCurrentText(shape)
     tools.region.mark.put(panel.views["xz"], QPointF(-8.0, -2.0), QPointF(4.0, 6.0))
-    asked = process.last(messages.RequestRegion)
+    asked = process.last(view_requests.RequestRegion)
     outline = np.array(asked.outline_um)
     assert len(outline) == corners
     area = 0.5 * abs(np.sum(outline[:, 0] * np.roll(outline[:, 1], -1) - outline[:, 1] * np.roll(outline[:, 0], -1)))
@@ -232,7 +232,7 @@ def test_a_page_that_is_not_in_front_asks_for_nothing(panel, process, tools) -> 
     process.asked.clear()
     panel.refresh()
     kinds = {type(asked) for asked in process.asked}
-    assert messages.RequestRegion not in kinds and messages.RequestCoverage not in kinds
+    assert view_requests.RequestRegion not in kinds and view_requests.RequestCoverage not in kinds
 
 
 # --- certainty --------------------------------------------------------------------------------------------------------
@@ -246,13 +246,13 @@ def test_the_tint_asks_for_the_uncertainty_of_what_is_seen(panel, process, tools
     assert panel.views["xy"].sigma.image.isVisible()
     tools.certainty.tint.setCurrentText("none")
     assert not panel.views["xy"].sigma.image.isVisible()
-    assert process.last(messages.CloseView).view.endswith("sigma")
+    assert process.last(view_requests.CloseView).view.endswith("sigma")
 
 
 def test_the_missing_cone_is_turned(panel, process, tools) -> None:
     tools.show_page("Certainty")
     tools.certainty.azimuth.setValue(45)
-    assert process.last(messages.RequestCoverage).azimuth_deg == 45.0
+    assert process.last(view_requests.RequestCoverage).azimuth_deg == 45.0
 
 
 def test_the_scale_bar_says_where_zoom_passes_the_light(panel, process) -> None:

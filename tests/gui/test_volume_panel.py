@@ -11,8 +11,9 @@ from gui.cut_panel import CutPanel
 from gui.opacity_editor import OpacityEditor, moved_point
 from gui.volume_panel import MODES, VolumePanel
 from gui.volume_view import FIRST_LOOK, box_edges
-from recon.messages import CloseView, FieldReady, Picture, RequestVolume
+from recon.messages import FieldReady, Picture
 from recon.scene import COLOURED_MODES, Camera
+from recon.view_requests import CloseView, RequestVolume
 from tests.gui.fakes import BOUNDS_UM, MEDIUM_INDEX
 
 READY = FieldReady(1, BOUNDS_UM, MEDIUM_INDEX, (0.0, 0.018), (1.0, 4.0))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from recon import shared
 from recon.client import ReconstructionProcess
-from recon.messages import Failed, FitSettings, Picture, Ready, RequestSlice
+from recon.messages import Failed, FitSettings, Picture, Ready
+from recon.view_requests import RequestSlice
 
 PATIENCE_S = 90.0
 LONG = FitSettings(max_seconds=600.0, device="cpu")

@@ -11,18 +11,18 @@ import torch
 
 from acquisition.capture import CaptureWriter, Frame, read_capture, sha256_of
 from acquisition.errors import OperatorError
-from recon import messages
+from recon import messages, view_requests
 from recon.field import Interrupted, NeuralField, design_field
 from recon.field_file import write_field
 from recon.grid import choose_grid
 from recon.lights import ErrorSurvey, NothingMeasured, light_pair, light_picture, lights_of, thinned
 from recon.measurement import Measurement
-from recon.messages import NO_PATTERN, RequestLight
 from recon.quality import contrast_error, contrast_errors
 from recon.reconstruct import State
 from recon.result import Field, History
 from recon.stored_images import StoredImages, beside
 from recon.subject import Opened
+from recon.view_requests import NO_PATTERN, RequestLight
 from recon.worker import NOBODYS_RUN, Worker
 from tests.mie import mie_intensity
 from tests.recon.simulate import SHORT_WAVES, bead, photograph, rings
@@ -330,7 +330,7 @@ def worker(field, measured):
 
 def plane(view, request):
     edges = (2.0, 0.0, 0.0), (0.0, 2.0, 0.0)
-    return messages.RequestSlice(1, view, request, (-1.0, -1.0, 0.0), *edges, (4, 4))
+    return view_requests.RequestSlice(1, view, request, (-1.0, -1.0, 0.0), *edges, (4, 4))
 
 
 def test_a_newer_request_ends_the_painting_of_an_older_and_slices_are_painted_within_it(worker, monkeypatch):
@@ -358,7 +358,7 @@ def test_a_view_that_is_forgotten_is_not_painted_to_its_end(worker, monkeypatch)
     line = worker._connection
 
     def meanwhile(field, na):
-        line.coming.append(messages.CloseView(1, "light"))
+        line.coming.append(view_requests.CloseView(1, "light"))
         worker._pulse()
         raise AssertionError("goes on")
 

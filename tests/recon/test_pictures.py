@@ -14,10 +14,10 @@ from recon.field import no_pulse
 from recon.figures import Figures
 from recon.grid import VolumeGrid
 from recon.lights import NothingMeasured
-from recon.messages import RequestCoverage, RequestFigures, RequestLine, RequestSlice
 from recon.render import Previews
 from recon.tiles import TiledField, Tiling, lay_axis
 from recon.uncertainty import LEVEL_STEP, Uncertainty
+from recon.view_requests import RequestCoverage, RequestFigures, RequestLine, RequestSlice
 from tests.recon.fields import HISTORY, rough_field
 from tests.recon.simulate import RING_NA, SHORT_WAVES
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon import messages
+from recon import messages, view_requests
 from recon.painter import MAX_CREDIT_S
 from recon.reconstruct import State
 from recon.worker import Worker
@@ -39,7 +39,7 @@ def test_pictures_keep_to_their_share(fraction: float, monkeypatch: pytest.Monke
     clock = SimpleNamespace(now_s=0.0, painted_s=0.0)
     monkeypatch.setattr("recon.painter.time.monotonic", lambda: clock.now_s)
 
-    def paint(asked: messages.PictureRequest, *others: object) -> Any:
+    def paint(asked: view_requests.PictureRequest, *others: object) -> Any:
         clock.now_s += PICTURE_S
         clock.painted_s += PICTURE_S
         return np.zeros((1, 1), np.float32)
@@ -52,7 +52,7 @@ def test_pictures_keep_to_their_share(fraction: float, monkeypatch: pytest.Monke
     worker._handle(messages.SetViewBudget(fraction))
     for view in ("xy", "xz", "yz"):
         worker._handle(
-            messages.RequestSlice(1, view, 1, (0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (1, 1))
+            view_requests.RequestSlice(1, view, 1, (0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (1, 1))
         )
     while clock.now_s < 400.0:
         worker._work()

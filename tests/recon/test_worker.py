@@ -20,10 +20,9 @@ from recon.messages import (
     Looking,
     Phase,
     Picture,
-    RequestLight,
-    RequestSlice,
     Saved,
 )
+from recon.view_requests import RequestLight, RequestSlice
 from tests.recon.process import LONG, SHORT, feed, plane
 
 pytestmark = pytest.mark.usefixtures("every_frame_is_taken")

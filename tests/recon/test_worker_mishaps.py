@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon import messages, shared
+from recon import messages, shared, view_requests
 from recon.client import cause_of_end
 from recon.messages import Failed, FieldReady, Finished, FitProgress, Ready, Saved
 from tests.recon.process import LONG, SHORT, block_exists, feed, running_process
@@ -51,10 +51,10 @@ def test_a_run_that_cannot_be_gone_on_with_begins_anew(process, heard, tmp_path,
     left = tmp_path / "left.field.h5"
     if content is not None:
         left.write_bytes(content)
-    run = process.resume(messages.Resume(messages.NO_RUN, str(left), str(cells_capture), SHORT))
+    run = process.resume(messages.Resume(view_requests.NO_RUN, str(left), str(cells_capture), SHORT))
     assert "begins anew" in heard.wait(messages.Notice, run).text
     assert heard.wait(FitProgress, run).step == 1
-    run = process.resume(messages.Resume(messages.NO_RUN, str(left), "", SHORT))
+    run = process.resume(messages.Resume(view_requests.NO_RUN, str(left), "", SHORT))
     assert heard.wait(Failed, run).remedy
 
 

@@ -95,8 +95,8 @@ class Estimate:
         scans = f" in {self.scans} scans" if self.scans > 1 else ""
         lines = [
             f"{self.leds} LEDs in {self.patterns} patterns: {self.frames} frames{scans}{dark}",
-            f"time: about {_short_text(self.total_s)}"
-            + (f", {_short_text(self.scan_s)} for the first scan" if self.scans > 1 else ""),
+            f"time: about {short_duration_text(self.total_s)}"
+            + (f", {short_duration_text(self.scan_s)} for the first scan" if self.scans > 1 else ""),
         ]
         if self.mixed:
             lines.append(f"{self.mixed} patterns mix bright and dark field: a reconstruction leaves them out")
@@ -112,8 +112,9 @@ class Estimate:
             )
         if self.late_s > 0:
             lines.append(
-                f"a time point takes {_short_text(self.round_s)}, the interval is {_short_text(self.interval_s)}:"
-                f" time points follow as fast as they can, the last one begins {_short_text(self.late_s)} late"
+                f"a time point takes {short_duration_text(self.round_s)},"
+                f" the interval is {short_duration_text(self.interval_s)}: time points follow as fast as they can,"
+                f" the last one begins {short_duration_text(self.late_s)} late"
             )
         light = f"light: {self.light_s:.3g} s of one LED (one LED at most {self.led_exposure_s:.3g} s)"
         if self.brightfield_s is not None and self.brightfield_share is not None:
@@ -200,7 +201,8 @@ def duration_text(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
-def _short_text(seconds: float) -> str:
+def short_duration_text(seconds: float) -> str:
+    """The same, with tenths of a second below ten: a quick scan does not take 0 s."""
     return f"{seconds:.1f} s" if seconds < 10 else duration_text(seconds)
 
 

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from acquisition.estimate import bytes_text, duration_text
+from acquisition.estimate import bytes_text, duration_text, short_duration_text
 from acquisition.plan import Pace
 from gui.actions import button_for
 from gui.controls import PathButton
@@ -217,7 +217,7 @@ class AcquirePanel(Section):
         seconds = max(estimate.total_s, seconds * estimate.scans) if estimate.scans > 1 else seconds
         frames = estimate.frames + estimate.dark_frames
         self.summary.setText(
-            f"<b>{frames} frames</b>{scans} in about <b>{duration_text(seconds)}</b>:"
+            f"<b>{frames} frames</b>{scans} in about <b>{short_duration_text(seconds)}</b>:"
             f" {plan.pattern_count} LED patterns, {exposures} ms each{dark}"
             + ("." if estimate.file_bytes is None else f"; {bytes_text(estimate.file_bytes)}.")
             + (f" Light on the sample: {_dose_text(estimate)}." if estimate.scans > 1 else "")

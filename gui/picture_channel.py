@@ -25,6 +25,11 @@ class PictureChannel(Generic[Wanted]):
         Name of the view in the messages; the answers carry it.
     send
         Called with name, request number and what is wanted whenever a request is to go out.
+
+    Attributes
+    ----------
+    shown
+        Number of the newest request that was answered.
     """
 
     _numbers = itertools.count(1)  # never reused, so an answer is never taken for that of another request
@@ -35,11 +40,11 @@ class PictureChannel(Generic[Wanted]):
         self._in_flight = 0
         self._sent_at_s = 0.0
         self._waiting: Wanted | None = None
-        self._shown = 0
+        self.shown = 0
 
     def ask(self, wanted: Wanted) -> None:
         """Ask for a picture now, or as soon as the one in flight has come."""
-        if self._in_flight and time.monotonic() - self._sent_at_s < LOST_AFTER_S:
+        if self._in_flight and self.waited_s < LOST_AFTER_S:
             self._waiting = wanted
             return
         self._waiting = None
@@ -47,15 +52,20 @@ class PictureChannel(Generic[Wanted]):
         self._sent_at_s = time.monotonic()
         self._send(self.name, self._in_flight, wanted)
 
+    @property
+    def waited_s(self) -> float:
+        """How long ago the request in flight was sent."""
+        return time.monotonic() - self._sent_at_s
+
     def answered(self, request: int) -> bool:
         """Take note of an answer; False if a newer one is already shown. Refreshes repeat the last number."""
         if request >= self._in_flight:
             self._in_flight = 0
             if self._waiting is not None:
                 self.ask(self._waiting)
-        if request < self._shown:
+        if request < self.shown:
             return False
-        self._shown = request
+        self.shown = request
         return True
 
     def forget(self) -> None:

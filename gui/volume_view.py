@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 REST_MS = 120
 FRAME_MS = 30
-MOVING_PX = 256
-"""Longest side of a picture while the hand moves."""
+MOVING_PX = (160.0, 256.0)
+"""Longest side of a picture while the hand moves: as large as comes in time for the next."""
+MOVING_S = 0.028
 MOST_POINTS = 700_000
 """A larger view is painted coarser than its pixels at rest, too."""
 FIRST_SHARPER = 0.25
@@ -98,6 +99,7 @@ class VolumeView(QWidget):
         self._pristine = True
         self._asked_rest = False
         self._scale = 1.0
+        self._moving_px = MOVING_PX[1]
         self._picture: tuple[RequestVolume, NDArray[np.float32] | NDArray[np.uint8]] | None = None
         self._image = QImage()
         self._press: QPointF | None = None
@@ -136,6 +138,10 @@ class VolumeView(QWidget):
         """Show an answer of this view, unless a newer one is there."""
         if not self._has_field or not isinstance(answer.asked, RequestVolume):
             return
+        if answer.asked.quality == "moving":
+            took_s = max(self.channel.waited_s, 1e-3)
+            wanted_px = self._moving_px * min(max(math.sqrt(MOVING_S / took_s), 0.8), 1.1)
+            self._moving_px = min(max(wanted_px, MOVING_PX[0]), MOVING_PX[1])
         if not self.channel.answered(answer.request) or answer.asked.scene.mode != self.scene.mode:
             return
         self._picture = (answer.asked, picture)
@@ -316,7 +322,7 @@ class VolumeView(QWidget):
         self.channel.ask(self._request(quality, scale, 0))
 
     def _ask_moving(self) -> None:
-        self._ask("moving", MOVING_PX / max(1, self.width(), self.height()) / self.devicePixelRatioF())
+        self._ask("moving", self._moving_px / max(1, self.width(), self.height()) / self.devicePixelRatioF())
         self._rest.start()
 
     def ask_sharp(self) -> None:

@@ -106,7 +106,7 @@ def refined(stage: WaveStage, found: WaveLoss, led_b: Tensor, board_na_l2: Tenso
     for axis in range(2):
         moved = now.clone()
         moved[:, axis] += DIFFERENCE_NA
-        neighbour = build_model(model.name, stage.grid, stage.optics, moved, stage.device)
+        neighbour = build_model(model.name, stage.grid, stage.optics, moved, stage.device, model.pulse)
         images = stage.crop(neighbour.images(index_zyx, torch.arange(len(moved), device=stage.device)))
         slopes.append((images - found.predicted) * (found.gain / DIFFERENCE_NA)[:, None, None])
     residual = found.measured - found.predicted * found.gain[:, None, None]

@@ -11,6 +11,7 @@ end when something else is wanted of them; while the field is fitted, slow ones 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -101,14 +102,16 @@ class Painter:
         self._views: dict[str, _View] = {}
         self._painting: list[_View] = []
         self._previews = Previews()
+        self._asked_s = -math.inf
 
     def begin(self, subject: Subject) -> None:
         """Forget all views: there is another run."""
-        self._subject = subject
+        self._subject, self._previews = subject, Previews()
         self._views.clear()
 
     def ask(self, request: PictureRequest) -> None:
         """Have a picture painted, in place of an older one of the same view."""
+        self._asked_s = time.monotonic()
         known = self._views.get(request.view)
         if known is None or request.request >= known.request.request:
             self._views[request.view] = _View(request)
@@ -119,8 +122,14 @@ class Painter:
 
     def ask_again(self) -> None:
         """Let all views wait for a picture: something else is looked at."""
+        self._previews = Previews()
         for view in self._views.values():
             view.answered = False
+
+    @property
+    def quiet_s(self) -> float:
+        """How long nobody has asked for a picture."""
+        return time.monotonic() - self._asked_s
 
     @property
     def at_quick_picture(self) -> bool:

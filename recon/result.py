@@ -369,7 +369,9 @@ class Field(Box):
     def intensity(self, na: ArrayLike) -> NDArray[np.float32]:
         """See `Box.intensity`."""
         directions = torch.as_tensor(np.asarray(na, np.float64).reshape(1, 2), device=self.device)
-        model = build_model(self.history.forward_model, self.grid, self.optics, directions, self.device)
+        model = build_model(
+            self.history.forward_model, self.grid, self.optics, directions, self.device, self.network.pulse
+        )
         if not bool(model.usable_leds()[0]):
             raise OperatorError(
                 f"The {model.name} model cannot predict light at NA {float(directions.norm()):.3f}: the objective's is"

@@ -44,6 +44,8 @@ class PointTable:
         Rows from one cell to the next along x, y, z, (L, 1, 3) float64.
     ahead
         Steps from the first row about a point to each that is read, from the beginning of the table, (L, 27 / run).
+    repeats
+        Ones where weights of an axis count for a row, for x, y, z, (3 taps of L grids, L grids of 27 / run rows).
     run
         3 or 1.
     channels
@@ -54,6 +56,7 @@ class PointTable:
     cells: Tensor
     steps: Tensor
     ahead: Tensor
+    repeats: Tensor
     run: int
     channels: Tensor
 
@@ -64,18 +67,28 @@ class PointTable:
         centred -= 0.5
         nearest = torch.round(centred)
         first = torch.bmm(self.steps, nearest).squeeze(1).to(torch.int32)
-        x, y, z = tap_weights(centred.sub_(nearest).to(torch.float32)).to(self.rows.dtype).unbind(2)  # (taps, L, N)
-        weights = z[:, None] * y if self.run > 1 else z[:, None, None] * y[:, None] * x
-        # Of each point, side by side: the grids, and of each grid the rows.
-        weights = weights.flatten(0, -3).movedim(0, 1).reshape(-1, points).t().contiguous()
+        taps = tap_weights(centred.sub_(nearest).to(torch.float32)).to(self.rows.dtype)
+        x, y, z = (axis.flatten(0, 1).t() for axis in taps.unbind(2))  # (N, taps of all grids)
+        # Of each point, side by side: the grids, and of each grid the rows. A product with ones and zeros repeats
+        # weights faster than the memory is reordered.
+        over_x, over_y, over_z = self.repeats
+        weights = (z @ over_z).mul_(y @ over_y)
+        if self.run == 1:
+            weights.mul_(x @ over_x)
         places = (first[:, None] + self.ahead[..., None]).flatten(0, 1).t().contiguous().view(points * levels, -1)
         found = embedding_bag(places, self.rows, per_sample_weights=weights.view(places.shape), mode="sum")
         if self.run > 1:
-            along_x = x.transpose(0, 1).reshape(-1, points).t().contiguous().view(-1, TAPS)
+            along_x = x.view(points, TAPS, levels).transpose(1, 2).reshape(-1, TAPS)
             places = _in_threes(len(along_x), first.device)
             found = found.view(along_x.numel(), -1)
             found = embedding_bag(places, found, per_sample_weights=along_x, mode="sum")
         return found.view(points, -1).t()[self.channels]
+
+
+def _repeats(taps: Tensor, levels: int) -> Tensor:
+    """Ones from the taps of all grids to the rows of each grid, whose taps are told, (3 L, L rows)."""
+    of_row = torch.nn.functional.one_hot(taps, TAPS).T  # (3, rows)
+    return torch.einsum("tr,lk->tlkr", of_row, torch.eye(levels, dtype=of_row.dtype)).reshape(TAPS * levels, -1)
 
 
 @lru_cache(maxsize=2)
@@ -106,6 +119,7 @@ def lay_out(grids: Sequence[Tensor], instead: PointTable | None = None) -> Point
         torch.tensor([grid.shape[:0:-1] for grid in grids], dtype=torch.float64, device=device)[..., None],
         steps[:, None].to(device, torch.float64),
         (steps @ each.T + torch.tensor(starts[:-1])[:, None]).to(device, torch.int32),
+        torch.stack([_repeats(taps, len(grids)) for taps in each.unbind(1)]).to(rows),
         run,
         torch.tensor([level * most + c for level, grid in enumerate(grids) for c in range(len(grid))], device=device),
     )

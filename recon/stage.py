@@ -111,7 +111,7 @@ class Stage:
         pulse: Callable[[], None],
     ) -> None:
         self.grid, self.pad, self.levels = grid, pad, levels
-        self.model: ForwardModel = build_model(model_name, grid, optics, led_na_l2, device)
+        self.model: ForwardModel = build_model(model_name, grid, optics, led_na_l2, device, pulse)
         self.optics, self.device = optics, device
         self._brightness_pl = brightness_pl
         self._pulse = pulse
@@ -264,7 +264,7 @@ class WaveStage(Stage):
 
     def turn_leds(self, led_na_l2: Tensor) -> None:
         """Go on with other directions of the LEDs, (L, 2)."""
-        self.model = build_model(self.model.name, self.grid, self.optics, led_na_l2, self.device)
+        self.model = build_model(self.model.name, self.grid, self.optics, led_na_l2, self.device, self._pulse)
 
 
 def best_gain(predicted_pyx: Tensor, measured_pyx: Tensor) -> Tensor:

@@ -48,6 +48,8 @@ HEARTBEAT_S = 0.5
 IDLE_WAIT_S = 0.05
 SHOWN_WITHIN_S = 0.3
 """So long a run that goes on waits for a view to show its field, before it reads the frames."""
+QUIET_S = 0.5
+"""What nobody waits for is done when no picture has been asked for so long: a hand that moves has asked long before."""
 NOBODYS_RUN = -1
 """Number of the run where there is none."""
 
@@ -355,4 +357,6 @@ class Worker:
             self.emit(messages.Notice(subject.run, problem))
         if self._next_path and not painted and not self._waiting:
             self._read_ahead()
-        return painted or advanced or subject.find_error(self.emit, self._pulse)
+        if painted or advanced:
+            return True
+        return painter.quiet_s > QUIET_S and subject.find_error(self.emit, self._pulse)

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from recon.field import no_pulse
 from recon.forward.waves import LedModel
 from recon.forward.waves import axial_wavenumber as axial_wavenumber
 from recon.forward.waves import potential_per_index as potential_per_index
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from acquisition.capture import Optics
@@ -50,8 +53,15 @@ class BornModel(LedModel):
     bright_field_only = True
     patterns_per_step = 32
 
-    def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
-        super().__init__(grid, optics, led_na_l2, device)
+    def __init__(
+        self,
+        grid: VolumeGrid,
+        optics: Optics,
+        led_na_l2: Tensor,
+        device: torch.device | str = "cpu",
+        pulse: Callable[[], None] = no_pulse,
+    ) -> None:
+        super().__init__(grid, optics, led_na_l2, device, pulse)
         self._discs: dict[int, Disc] = {}
 
     def usable_leds(self) -> Tensor:

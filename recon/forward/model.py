@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from acquisition.errors import OperatorError
+from recon.field import no_pulse
 from recon.forward.beam import BeamModel
 from recon.forward.born import BornModel
 from recon.forward.ssnp import SsnpModel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from acquisition.capture import Optics
@@ -37,6 +40,8 @@ class ForwardModel(Protocol):
     led_na_l2: Tensor
     patterns_per_step: int
     """How many patterns a step of a fit predicts: fewer where each is dear."""
+    pulse: Callable[[], None]
+    """Called often within long work; whatever it raises ends that work."""
 
     def usable_leds(self) -> Tensor:
         """Return which LEDs the model can describe, (L,) bool; asked before it predicts one that was never lit."""
@@ -61,16 +66,21 @@ class ForwardModel(Protocol):
 
 
 def build_model(
-    name: str, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu"
+    name: str,
+    grid: VolumeGrid,
+    optics: Optics,
+    led_na_l2: Tensor,
+    device: torch.device | str = "cpu",
+    pulse: Callable[[], None] = no_pulse,
 ) -> ForwardModel:
-    """Build a forward model by its name.
+    """Build a forward model by its name; `pulse` is called often within long work, and may end it.
 
     Raises
     ------
     OperatorError
         There is no model of this name.
     """
-    return kind_of_model(name)(grid, optics, led_na_l2, device)
+    return kind_of_model(name)(grid, optics, led_na_l2, device, pulse)
 
 
 def kind_of_model(name: str) -> type[BornModel] | type[BeamModel] | type[SsnpModel]:

@@ -16,14 +16,15 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
 
+from recon.field import no_pulse
 from recon.forward.waves import LedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -43,6 +44,9 @@ CONSTANT_BYTES = 2**30
 
 ARRAYS_UNDER_WAY = 24
 """Complex arrays of one plane that one LED needs beside the fields kept, its constants and their making included."""
+
+POINTS_PER_PULSE = 2**20
+"""So many points of planes a processor passes in less than a tenth of a second."""
 
 Result = TypeVar("Result")
 
@@ -109,8 +113,15 @@ class MultiSliceModel(LedModel, ABC):
     bright_field_only = False
     patterns_per_step = 6
 
-    def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
-        super().__init__(grid, optics, led_na_l2, device)
+    def __init__(
+        self,
+        grid: VolumeGrid,
+        optics: Optics,
+        led_na_l2: Tensor,
+        device: torch.device | str = "cpu",
+        pulse: Callable[[], None] = no_pulse,
+    ) -> None:
+        super().__init__(grid, optics, led_na_l2, device, pulse)
         self._constants: dict[int, Wave] = {}
         # On a CPU one LED at a time fits the caches.
         self._most_at_once = 1 if self.device.type == "cpu" else len(self.led_na_l2)
@@ -250,6 +261,36 @@ def _batches(count: int, at_once: int) -> list[slice]:
     return [slice(first, min(first + at_once, count)) for first in range(0, count, at_once)]
 
 
+@overload
+def _pieces(
+    model: MultiSliceModel, planes: range, fields: Tensor, back: bool = False
+) -> Iterator[tuple[range, Tensor]]: ...
+
+
+@overload
+def _pieces(
+    model: MultiSliceModel, planes: range, fields: Tensor | None, back: bool = False
+) -> Iterator[tuple[range, Tensor | None]]: ...
+
+
+def _pieces(
+    model: MultiSliceModel, planes: range, fields: Tensor | None, back: bool = False
+) -> Iterator[tuple[range, Tensor | None]]:
+    """Cut planes, and what is kept of them, into pieces with a pulse before each; a GPU is not waited for in between.
+
+    Torch computes gradients for a GPU in a thread of its own, where nothing may be asked of the process.
+    """
+    if model.device.type != "cpu":
+        yield planes, fields
+        return
+    most = max(1, POINTS_PER_PULSE // (model.grid.shape_zyx[1] * model.grid.shape_zyx[2]))
+    starts = planes[::most]
+    for start in reversed(starts) if back else starts:
+        model.pulse()
+        piece = range(start, min(start + most, planes.stop))
+        yield piece, None if fields is None else fields[start - planes.start : piece.stop - planes.start]
+
+
 def _propagate(
     model: MultiSliceModel, leds: Tensor, prepared: Tensor, segment: int, gradient: bool
 ) -> tuple[Tensor, list[Trace]]:
@@ -264,7 +305,8 @@ def _propagate(
             starts.append(state.clone())
             if part is segments[-1]:
                 fields = state.new_empty(len(part), *state.shape[1:])
-        wave.through(state, prepared, part, fields)
+        for piece, kept in _pieces(model, part, fields):
+            wave.through(state, prepared, piece, kept)
     detected = torch.fft.ifft2(wave.exit(state))
     return detected, [] if fields is None else [Trace(leds, segments, starts, fields, detected)]
 
@@ -283,6 +325,8 @@ def _propagate_back(
     fields = trace.fields
     for part, start in zip(reversed(trace.segments), reversed(trace.starts), strict=True):
         if part is not trace.segments[-1]:
-            fields = start.new_empty(len(part), *start.shape[1:])
-            wave.through(start.clone(), prepared, part, fields)
-        wave.back_through(state, conjugate, part, fields, grad)
+            fields, again = start.new_empty(len(part), *start.shape[1:]), start.clone()
+            for piece, kept in _pieces(model, part, fields):
+                wave.through(again, prepared, piece, kept)
+        for piece, kept in _pieces(model, part, fields, back=True):
+            wave.back_through(state, conjugate, piece, kept, grad)

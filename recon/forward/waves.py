@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from recon.field import no_pulse
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from acquisition.capture import Optics
@@ -71,11 +75,21 @@ class LedModel:
         Directions of the light, (L, 2) float64, on the device.
     fx, fy
         Frequencies of the grid, (H, W) float64; those of the light differ by `led_na_l2` / wavelength.
+    pulse
+        Called often within long work; whatever it raises ends that work.
     """
 
-    def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        grid: VolumeGrid,
+        optics: Optics,
+        led_na_l2: Tensor,
+        device: torch.device | str = "cpu",
+        pulse: Callable[[], None] = no_pulse,
+    ) -> None:
         self.grid = grid
         self.optics = optics
+        self.pulse = pulse
         self.device = torch.device(device)
         self.led_na_l2 = torch.as_tensor(led_na_l2, dtype=torch.float64, device=self.device)
         self.fx, self.fy = frequencies(grid.shape_zyx[1:], grid.pixel_um, self.device)

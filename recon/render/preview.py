@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +28,8 @@ NODES_PER_LAYER = 2
 LEAST_SLICES = 48
 PIXELS_PER_SLICE = 1.5
 NEAR_NODE = 1e-6
+SERVES_TIMES = 10.0
+"""A camera that moves passes through a copy for so many times what it took to make."""
 
 
 class Source(Protocol):
@@ -193,13 +196,23 @@ def copy_coarsely(box: Box, pulse: Callable[[], None]) -> Preview:
 
 @dataclass
 class Previews:
-    """Keeps the coarse copy of the field that is looked at, as long as the field stays as it is."""
+    """Keeps the coarse copy of the field that is looked at, as long as the field stays as it is.
+
+    Of a field that is being fitted each copy would serve one picture and take longer than that. So a camera that moves
+    gets one that is a little old.
+    """
 
     _state: Hashable = None
     _kept: Preview | None = None
+    _renewed_s: float = 0.0
+    _serves_s: float = 0.0
 
-    def of(self, box: Box, state: Hashable, pulse: Callable[[], None]) -> Preview:
+    def of(self, box: Box, state: Hashable, pulse: Callable[[], None], moving: bool = False) -> Preview:
         """Return the copy of a box; `state` changes whenever the field has."""
-        if self._kept is None or state != self._state:
+        start_s = time.monotonic()
+        old = state != self._state and not (moving and start_s < self._renewed_s + self._serves_s)
+        if self._kept is None or old:
             self._kept, self._state = copy_coarsely(box, pulse), state
+            self._renewed_s = time.monotonic()
+            self._serves_s = SERVES_TIMES * (self._renewed_s - start_s)
         return self._kept

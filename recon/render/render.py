@@ -62,7 +62,7 @@ def render(
     bounds_um = shown_bounds(box, scene)
     if np.any(bounds_um[1] <= bounds_um[0]):
         return _finished(torch.zeros(4 if scene.mode in COLOURED_MODES else 1, *shape))
-    copy = (previews or Previews()).of(box, state, pulse)
+    copy = (previews or Previews()).of(box, state, pulse, quality == "moving")
     if quality == "moving":
         rays = lay_rays(scene.camera, shape, bounds_um, copy.spacing_um)
         gathered = _gather(copy, rays, scene, None, pulse)

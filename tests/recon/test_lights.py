@@ -387,11 +387,13 @@ def test_the_end_of_a_run_ends_the_painting(worker, monkeypatch):
     assert worker.subject.run == NOBODYS_RUN and not worker.painter._views
 
 
-def test_errors_of_an_opened_field_are_found_once_somebody_looks_at_lights(worker):
+def test_errors_of_an_opened_field_are_found_once_somebody_looks_at_lights(worker, monkeypatch):
     line = worker._connection
     assert not worker._work()
     line.coming.append(RequestLight(1, "light", 1, 4))
     worker._take_messages(0.0)
+    assert worker._work() and not worker._work(), "who has just asked may ask again"
+    monkeypatch.setattr("recon.worker.QUIET_S", 0.0)
     while worker._work():
         pass
     (*_, told) = [event for event in line.sent if isinstance(event, messages.Lights)]

@@ -148,9 +148,37 @@ def test_copy_is_made_anew_when_the_field_has_changed(monkeypatch):
     copy = preview.copy_coarsely
     monkeypatch.setattr(preview, "copy_coarsely", lambda *how: made.append(1) or copy(*how))
     previews, box = Previews(), sphere_box()
-    for state in (1, 1, 2):
-        render(box, scene(box, "mip"), (20, 20), "moving", previews=previews, state=state)
-    assert len(made) == 2
+    for state, count in ((1, 1), (1, 1), (2, 2)):
+        render(box, scene(box, "mip"), (20, 20), previews=previews, state=state)
+        assert len(made) == count
+
+
+def test_camera_that_moves_through_a_field_that_changes_gets_a_copy_a_little_old(monkeypatch):
+    from recon.render import preview
+
+    made, clock = [], [0.0]
+
+    def take_a_second(*how):
+        clock[0] += 1.0
+        made.append(clock[0])
+        return copy(*how)
+
+    copy = preview.copy_coarsely
+    monkeypatch.setattr(preview, "copy_coarsely", take_a_second)
+    monkeypatch.setattr(preview.time, "monotonic", lambda: clock[0])
+    previews, box = Previews(), sphere_box()
+
+    def paint(state, quality):
+        render(box, scene(box, "mip"), (20, 20), quality, previews=previews, state=state)
+        return len(made)
+
+    assert paint(1, "moving") == 1
+    clock[0] += preview.SERVES_TIMES - 1.0
+    assert paint(2, "moving") == 1
+    assert paint(2, "rest") == 2, "at rest it is the field as it is"
+    clock[0] += preview.SERVES_TIMES + 1.0
+    assert paint(2, "moving") == 2, "the field has not changed"
+    assert paint(3, "moving") == 3
 
 
 def test_zoomed_picture_is_the_field_itself():

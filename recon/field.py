@@ -18,12 +18,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
+from recon.side_by_side import side_by_side
 from recon.spline_axes import BLOCK, LevelSplines, ReadAndEvaluate, Sampling, spline_blocks, spline_weights
 from recon.spline_points import MOST_KEPT, PointTable, lay_out
 
@@ -212,14 +213,6 @@ class NeuralField(nn.Module):
         raw = direct + torch.addmm(layers[-1], layers[-2], hidden)
         return self._bend(raw) * self.config.scale
 
-    def _evaluate(self, features: Tensor) -> Tensor:
-        """Send any number of points through the network, (C, N) -> (2, N)."""
-        batch = POINTS_PER_BATCH[features.device.type]
-        result: Tensor = InBatches.apply(  # type: ignore[no-untyped-call]
-            self._network, self.pulse, batch, features, *self.layers
-        )
-        return result
-
     def _cell_positions(self, coordinate_um: Tensor, axis_xyz: int, cells: int) -> Tensor:
         low, high = self.config.bounds_um[0][axis_xyz], self.config.bounds_um[1][axis_xyz]
         return (coordinate_um - low) * (cells / (high - low))
@@ -299,7 +292,13 @@ class NeuralField(nn.Module):
         table = self._point_table()
         lower, upper = points_um.new_tensor(self.config.bounds_um)
         batches = torch.split((points_um - lower) / (upper - lower), POINTS_PER_BATCH[points_um.device.type])
-        return torch.cat([self._evaluate(table.read(share.t().contiguous())) for share in batches], dim=1)
+
+        def evaluate(share: Tensor) -> Tensor:
+            return self._network(table.read(share.t().contiguous()), list(self.layers))
+
+        if torch.is_grad_enabled() or points_um.device.type != "cpu":
+            return torch.cat([evaluate(share) for share in batches], dim=1)
+        return torch.cat(side_by_side(evaluate, batches, self.pulse), dim=1)
 
     def _point_table(self) -> PointTable:
         grids = list(self.grids)
@@ -319,44 +318,3 @@ class NeuralField(nn.Module):
 
 _table: WeakKeyDictionary[NeuralField, tuple[tuple[tuple[int, int], ...], PointTable]] = WeakKeyDictionary()
 """Grids of the field that was read at points last, and which state of them: a plane that is turned needs them again."""
-
-
-class InBatches(torch.autograd.Function):
-    """A pointwise function over many points, a batch at a time; its gradient computes each batch again."""
-
-    @staticmethod
-    def forward(  # noqa: D102
-        ctx: Any,
-        function: Callable[[Tensor, Sequence[Tensor]], Tensor],
-        pulse: Callable[[], None],
-        batch: int,
-        inputs: Tensor,
-        *parameters: Tensor,
-    ) -> Tensor:
-        ctx.function, ctx.pulse, ctx.batch = function, pulse, batch
-        ctx.save_for_backward(inputs, *parameters)
-        out = inputs.new_empty(2, inputs.shape[1])
-        for start in range(0, inputs.shape[1], batch):
-            pulse()
-            part = slice(start, start + batch)
-            out[:, part] = function(inputs[:, part], parameters)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
-        inputs, *parameters = ctx.saved_tensors
-        grad_inputs = torch.empty_like(inputs)
-        grads = [torch.zeros_like(p) for p in parameters]
-        parameters = [p.detach().requires_grad_() for p in parameters]
-        for start in range(0, inputs.shape[1], ctx.batch):
-            if inputs.device.type == "cpu":  # elsewhere torch computes gradients in a thread of its own
-                ctx.pulse()
-            part = slice(start, start + ctx.batch)
-            with torch.enable_grad():
-                values = inputs[:, part].detach().requires_grad_()
-                out = ctx.function(values, parameters)
-            found = torch.autograd.grad(out, [values, *parameters], grad_out[:, part])
-            grad_inputs[:, part] = found[0]
-            for total, grad in zip(grads, found[1:], strict=True):
-                total += grad
-        return None, None, None, grad_inputs, *grads

@@ -184,20 +184,20 @@ class Box(ABC):
         """
         flat, inside, shape = self._inside(points)
         index = np.full(len(flat), self.medium_index, np.complex64)
-        if inside.any():
-            index[inside] += self.at_points(flat[inside])
+        if len(inside):
+            index[inside] += self.at_points(flat.take(inside, axis=0))
         return index.reshape(shape)
 
     def uncertainty(self, points: ArrayLike) -> NDArray[np.float32]:
         """Standard deviation of dn at any points, as `refractive_index`: float32; NaN outside and where not known."""
         flat, inside, shape = self._inside(points)
         sigma = np.full(len(flat), np.nan, np.float32)
-        if inside.any():
-            sigma[inside] = self.sigma_at_points(flat[inside])
+        if len(inside):
+            sigma[inside] = self.sigma_at_points(flat.take(inside, axis=0))
         return sigma.reshape(shape)
 
-    def _inside(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_], tuple[int, ...]]:
-        """(..., 3) points -> (N, 3) points, (N,) whether they lie in the box, and the shape (...)."""
+    def _inside(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp], tuple[int, ...]]:
+        """(..., 3) points -> (N, 3) points, the rows of those that lie in the box, and the shape (...)."""
         points = np.asarray(points, np.float64)
         if points.ndim == 0 or points.shape[-1] != 3:
             raise ValueError(f"points have shape {points.shape}; the last axis must be x, y, z")
@@ -206,7 +206,7 @@ class Box(ABC):
         inside = np.ones(len(flat), np.bool_)
         for places, low, high in zip(flat.T, lower, upper, strict=True):  # several times faster than all three at once
             inside &= (places >= low) & (places <= high)
-        return flat, inside, points.shape[:-1]
+        return flat, np.flatnonzero(inside), points.shape[:-1]
 
     def _filled(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
         """(X,), (Y,), (Z,) coordinates -> dn + i kappa, (Z, Y, X), zero outside the box."""

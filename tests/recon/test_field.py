@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acquisition.errors import OperatorError
-from recon.field import FieldConfig, InBatches, NeuralField, design_field, no_pulse
+from recon.field import FieldConfig, NeuralField, design_field
 from recon.forward.born import BornModel
 from recon.grid import VolumeGrid
 from recon.spline_axes import spline_weights
+from recon.spline_points import PointTable
 from tests.recon.fields import GRID, random_points, rough_field, rough_network
 from tests.recon.simulate import SHORT_WAVES
 
@@ -131,23 +133,24 @@ def test_thin_volumes_still_make_a_field():
 # --- batches ----------------------------------------------------------------------------------------------------------
 
 
-def two_layers(values, parameters):
-    weight, bias = parameters
-    return torch.tanh(weight @ values + bias)
-
-
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 20])
-def test_batches_change_neither_value_nor_gradient(count):
-    values = torch.randn(5, count, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)
-    bias = torch.randn(2, 1, dtype=torch.float64, requires_grad=True)
-    upstream = torch.randn(2, count, dtype=torch.float64)
-    plain = two_layers(values, [weight, bias])
-    batched = InBatches.apply(two_layers, no_pulse, 8, values, weight, bias)
-    assert torch.allclose(plain, batched)
-    expected = torch.autograd.grad(plain, [values, weight, bias], upstream)
-    found = torch.autograd.grad(batched, [values, weight, bias], upstream)
-    assert all(torch.allclose(a, b) for a, b in zip(expected, found, strict=True))
+def test_points_side_by_side_are_those_one_after_the_other(count, monkeypatch):
+    monkeypatch.setattr("recon.field.POINTS_PER_BATCH", {"cpu": 8})
+    network, points = rough_network(), torch.from_numpy(random_points(count))
+    threads, pulses = [], []
+    network.pulse = lambda: pulses.append(threading.get_ident())
+    read = PointTable.read
+    monkeypatch.setattr(PointTable, "read", lambda *what: threads.append(threading.get_ident()) or read(*what))
+    plain = network.at_points(points).detach()
+    with torch.no_grad():
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        alone = network.at_points(points)
+        threads.clear()
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+        together = network.at_points(points)
+    assert torch.equal(plain, alone) and torch.equal(plain, together)
+    assert (threading.get_ident() in threads) == (count <= 8)
+    assert set(pulses) == {threading.get_ident()}, "nobody else may speak for the process"
 
 
 def test_gradient_in_every_parameter_agrees_with_differences():

@@ -10,7 +10,8 @@ sample whose dn may be negative has an identity there instead. Coordinates are m
 grid; outside n = n0.
 
 On points that form a product of three axes (every upright slice and volume, at any zoom) the splines separate and cost
-three small matrix products; any other set of points reads its 27 neighbours on each grid.
+three small matrix products; on a plane that stands on one axis, lines along it do. Any other set of points reads its
+27 neighbours on each grid.
 """
 
 from __future__ import annotations
@@ -25,7 +26,17 @@ import torch
 from torch import nn
 
 from recon.side_by_side import side_by_side
-from recon.spline_axes import BLOCK, LevelSplines, ReadAndEvaluate, Sampling, spline_blocks, spline_weights
+from recon.spline_axes import (
+    BLOCK,
+    Block,
+    LevelSplines,
+    ReadAndEvaluate,
+    Sampling,
+    each_itself,
+    read_lines,
+    spline_blocks,
+    spline_weights,
+)
 from recon.spline_points import MOST_KEPT, PointTable, lay_out
 
 if TYPE_CHECKING:
@@ -273,6 +284,38 @@ class NeuralField(nn.Module):
         grids = [grid.permute(0, *(1 + axis for axis in order)) for grid in self.grids]
         values = self._read(self._sampling(axes_um, order, levels), grids)
         return values.permute(0, *(1 + order.index(axis) for axis in AXES_ZYX))
+
+    def on_curtain(self, path_um: Tensor, along_um: Tensor, axis_xyz: int) -> Tensor:
+        """Evaluate on lines parallel to an axis, through the points of a path across it, all inside the box.
+
+        Parameters
+        ----------
+        path_um
+            Places on the two other axes in the order x, y, z, (N, 2), in micrometres.
+        along_um
+            Places on the axis, (M,), in micrometres.
+        axis_xyz
+            Which axis: 0 x, 1 y, 2 z.
+
+        Returns
+        -------
+        Tensor
+            dn and kappa, (2, N, M) float32.
+        """
+        across = [axis for axis in range(3) if axis != axis_xyz]
+        size = BLOCK[along_um.device.type]
+        itself = Block(slice(0, 1), slice(0, 1), torch.ones(1, 1, device=along_um.device))
+        lines, levels = [], []
+        for grid, cells_zyx in zip(self.grids, self.config.levels_zyx, strict=True):
+            cells_xyz = cells_zyx[::-1]
+            last = grid.permute(0, *(3 - axis for axis in (*across, axis_xyz)))
+            positions = [self._cell_positions(path_um[:, k], axis, cells_xyz[axis]) for k, axis in enumerate(across)]
+            lines.append(read_lines(last, *positions)[:, None])
+            along = self._cell_positions(along_um, axis_xyz, cells_xyz[axis_xyz])
+            along_blocks = spline_blocks(along, cells_xyz[axis_xyz], along_um.device, size)
+            levels.append(LevelSplines(itself, each_itself(len(path_um), along_um.device, size), along_blocks))
+        sampling = Sampling((1, len(path_um), len(along_um)), tuple(levels), self.config.features)
+        return self._read(sampling, lines)[:, 0]
 
     def at_points(self, points_um: Tensor) -> Tensor:
         """Evaluate at any points inside the box.

@@ -126,6 +126,15 @@ class Box(ABC):
     def on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> NDArray[np.complex64]:
         """Evaluate dn + i kappa, (Z, Y, X), on the product of axes x, y and z inside the box."""
 
+    def on_curtain(
+        self, path_um: NDArray[np.float64], along_um: NDArray[np.float64], axis: int
+    ) -> NDArray[np.complex64]:
+        """Evaluate dn + i kappa, (N, M), on lines parallel to an axis through a path (N, 2) on the two others."""
+        points = np.empty((len(path_um), len(along_um), 3))
+        points[..., [k for k in range(3) if k != axis]] = path_um[:, None]
+        points[..., axis] = along_um
+        return self.at_points(points.reshape(-1, 3)).reshape(points.shape[:2])
+
     @property
     def device(self) -> torch.device:
         """Where `dn_on_axes` leaves its values."""
@@ -217,6 +226,17 @@ class Box(ABC):
             result[np.ix_(*inside[::-1])] = self.on_axes(kept)
         return result
 
+    def _hung(self, path_um: NDArray[np.float64], along_um: NDArray[np.float64], axis: int) -> NDArray[np.complex64]:
+        """n on lines parallel to an axis (M,) through a path (N, 3), (N, M), n0 outside the box."""
+        across = [k for k in range(3) if k != axis]
+        lower, upper = self.bounds
+        on_path = ((path_um >= lower) & (path_um <= upper))[:, across].all(axis=1)
+        on_axis = (along_um >= lower[axis]) & (along_um <= upper[axis])
+        index = np.full((len(path_um), len(along_um)), self.medium_index, np.complex64)
+        if on_path.any() and on_axis.any():
+            index[np.ix_(on_path, on_axis)] += self.on_curtain(path_um[on_path][:, across], along_um[on_axis], axis)
+        return index
+
     def volume(self, shape: tuple[int, int, int]) -> NDArray[np.complex64]:
         """Sample the box on cell centres.
 
@@ -273,6 +293,12 @@ class Box(ABC):
             flat = np.moveaxis(volume, [2 - axis_v[0], 2 - axis_u[0]], [0, 1])[..., 0]
             upright: NDArray[np.complex64] = np.ascontiguousarray(flat) + np.complex64(self.medium_index)
             return upright
+        for path, hanging, axis in ((0, 1, axis_v), (1, 0, axis_u)):
+            if len(axis) == 1 and edges[path][axis[0]] == 0.0:
+                walked, along = (along_u, along_v) if path == 0 else (along_v, along_u)
+                path_um = start + walked[:, None] * edges[path]
+                hung = self._hung(path_um, start[axis[0]] + along * edges[hanging][axis[0]], int(axis[0]))
+                return np.ascontiguousarray(hung.T) if path == 0 else hung
         return self.refractive_index(plane_points(origin, u, v, shape))
 
 
@@ -346,6 +372,16 @@ class Field(Box):
     def dn_on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> Tensor:
         """See `Box.dn_on_axes`."""
         return self._on_axes(axes_um)[0]
+
+    @torch.no_grad()
+    def on_curtain(
+        self, path_um: NDArray[np.float64], along_um: NDArray[np.float64], axis: int
+    ) -> NDArray[np.complex64]:
+        """See `Box.on_curtain`."""
+        path, along = (torch.as_tensor(places, device=self.device) for places in (path_um, along_um))
+        dn, kappa = self.network.on_curtain(path, along, axis).cpu().numpy()
+        index: NDArray[np.complex64] = dn + 1j * kappa
+        return index
 
     def _on_axes(self, axes_um: Sequence[NDArray[np.float64]]) -> Tensor:
         return self.network.on_axes(*(torch.as_tensor(axis, device=self.device) for axis in axes_um))

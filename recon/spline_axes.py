@@ -79,6 +79,26 @@ def spline_blocks(position: Tensor, cells: int, device: torch.device, size: int)
     return blocks
 
 
+def each_itself(count: int, device: torch.device, size: int) -> list[Block]:
+    """Blocks of so many points that are the cells."""
+    starts = range(0, count, size)
+    parts = [slice(start, min(start + size, count)) for start in starts]
+    return [Block(part, part, torch.eye(part.stop - part.start, device=device)) for part in parts]
+
+
+def read_lines(grid: Tensor, position_a: Tensor, position_b: Tensor) -> Tensor:
+    """Read a grid (C, A, B, K) across its last axis, at positions (N,) along A and B in units of cells: (C, N, K)."""
+    (index_a, weight_a), (index_b, weight_b) = (
+        spline_weights(position, cells)
+        for position, cells in zip((position_a, position_b), grid.shape[1:3], strict=True)
+    )
+    total = grid.new_zeros(len(grid), len(position_a), grid.shape[3])
+    for a, along_a in zip(index_a.unbind(1), weight_a.unbind(1), strict=True):
+        for b, along_b in zip(index_b.unbind(1), weight_b.unbind(1), strict=True):
+            total += grid[:, a, b] * (along_a * along_b)[:, None]
+    return total
+
+
 @dataclass(frozen=True, eq=False)
 class LevelSplines:
     """How one feature grid is read on three axes: all of z at once, y and x in blocks."""

@@ -45,8 +45,8 @@ CONSTANT_BYTES = 2**30
 ARRAYS_UNDER_WAY = 24
 """Complex arrays of one plane that one LED needs beside the fields kept, its constants and their making included."""
 
-POINTS_PER_PULSE = 2**20
-"""So many points of planes a processor passes in less than a tenth of a second."""
+POINTS_PER_PULSE = 2**18
+"""So many points of planes a processor passes in some hundredths of a second."""
 
 Result = TypeVar("Result")
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon import spline_points
+from recon.result import plane_points
 from recon.spline_axes import spline_weights
 from recon.spline_points import lay_out
 from tests.recon.fields import random_points, rough_field, rough_network
@@ -61,6 +62,23 @@ def test_any_plane_shows_what_its_points_are(normal, turn, width):
             assert picture[row, column] == pytest.approx(field.medium_index + dn + 1j * kappa, abs=2e-6)
         else:
             assert picture[row, column] == np.complex64(field.medium_index)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("hanging", [0, 1])
+def test_planes_that_stand_on_an_axis_show_what_their_points_are(axis, hanging):
+    """One edge along an axis, the other across it and in no other way upright; partly outside the box."""
+    field = rough_field()
+    extent = np.ptp(field.bounds, axis=0)
+    edges = np.zeros((2, 3))
+    edges[hanging, axis] = -1.1 * extent[axis]
+    first, second = (k for k in range(3) if k != axis)
+    edges[1 - hanging, [first, second]] = 1.2 * extent[first], 0.7 * extent[second]
+    origin = field.bounds.mean(axis=0) - edges.sum(axis=0) / 2
+    picture = field.slice(origin, *edges, (70, 90))
+    expected = field.refractive_index(plane_points(origin, *edges, (70, 90)))
+    assert np.allclose(picture, expected, atol=2e-6) and picture.flags.c_contiguous
+    assert 0.4 < (picture != np.complex64(field.medium_index)).mean() < 0.95
 
 
 def test_points_follow_every_change_of_the_field():

@@ -9,15 +9,11 @@ n = field.refractive_index(points)      # (..., 3) micrometres, x y z -> (...,) 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-# torch's threads would otherwise spin while they wait for each other; where the window or a scan needs a core too, one
-# step of a fit then takes ten times as long. Read by OpenMP when torch is first imported, which importing this package
-# precedes.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 if TYPE_CHECKING:
+    import os
+
     from recon.result import Field
     from recon.tiles import TiledField
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recon.field import no_pulse
 from recon.figures import Figures
 from recon.resolution import half_volumes, resolution_of, transfer_coverage
+from recon.side_by_side import no_pulse
 from recon.uncertainty import LEVEL_STEP, Uncertainty, uncertainty_of
 
 if TYPE_CHECKING:

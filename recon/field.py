@@ -25,7 +25,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from recon.side_by_side import side_by_side
+from recon.side_by_side import no_pulse, side_by_side
 from recon.spline_axes import (
     BLOCK,
     Block,
@@ -128,14 +128,6 @@ def _resize_by_splines(grid_czyx: Tensor, cells_zyx: tuple[int, int, int]) -> Te
             start=torch.zeros((), device=grid_czyx.device),
         )
     return grid_czyx
-
-
-class Interrupted(Exception):
-    """What a pulse raises to end the work in hand: something else is wanted, and nothing has failed."""
-
-
-def no_pulse() -> None:
-    """Nothing waits."""
 
 
 class NeuralField(nn.Module):
@@ -339,9 +331,9 @@ class NeuralField(nn.Module):
         def evaluate(share: Tensor) -> Tensor:
             return self._network(table.read(share.t().contiguous()), list(self.layers))
 
-        if torch.is_grad_enabled() or points_um.device.type != "cpu":
+        if torch.is_grad_enabled():
             return torch.cat([evaluate(share) for share in batches], dim=1)
-        return torch.cat(side_by_side(evaluate, batches, self.pulse), dim=1)
+        return torch.cat(list(side_by_side(evaluate, batches, self.pulse, points_um.device)), dim=1)
 
     def _point_table(self) -> PointTable:
         grids = list(self.grids)

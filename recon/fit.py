@@ -33,10 +33,11 @@ from recon.checkpoint import Standing
 from recon.choice import COMPARED_PATTERNS, falls_short
 from recon.directions import Directions
 from recon.earlier import start_from
-from recon.field import NeuralField, design_field, no_pulse
+from recon.field import NeuralField, design_field
 from recon.grid import linear_grid
 from recon.judge import Judge, Kept, stage_suffices
 from recon.quality import contrast_error, contrast_errors, value_range
+from recon.side_by_side import no_pulse
 from recon.stage import SMOOTHING, LinearStage, WaveStage, can_halve, halve_grid, halve_images
 from recon.tikhonov import solve_equations
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recon import messages, shared, view_requests
-from recon.field import Interrupted
 from recon.lights import NothingMeasured
 from recon.pictures import paint
 from recon.render import Previews
+from recon.side_by_side import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,13 +28,13 @@ from recon.account import Account, check_time_limit, field_ready
 from recon.beginning import Beginnings
 from recon.checkpoint import Checkpoint
 from recon.device import choose_device, memory_mb
-from recon.field import no_pulse
 from recon.grid import choose_grid, inner_bounds_um
 from recon.illumination import from_rims, held_out_by_profile, led_gain_l, nominal, stored
 from recon.lights import lights_of
 from recon.measurement import SATURATED_MOST, Measurement
 from recon.prepare import depths_um
 from recon.result import Field
+from recon.side_by_side import no_pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

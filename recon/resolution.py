@@ -28,8 +28,8 @@ import numpy as np
 import torch
 
 from acquisition.aperture import inside_aperture
-from recon.field import no_pulse
 from recon.grid import axial_period_um, lateral_period_um
+from recon.side_by_side import no_pulse
 from recon.tikhonov import solve_tikhonov
 
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from recon.side_by_side import no_pulse, side_by_side
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -153,19 +155,30 @@ class Sampling:
                 own[..., across.points] = cells_read[..., across.cells] @ across.weights.T
         return features
 
-    def add_chunk(self, grad_planes: list[Tensor | None], grad: Tensor, part: slice, row: int) -> None:
-        """Adjoint of `read_chunk`: spread gradients (planes, C, rows, X) over the cells."""
+    def spread_chunk(self, grad: Tensor, row: int, columns: list[int]) -> list[Tensor | None]:
+        """Adjoint of `read_chunk`: spread gradients (planes, C, rows, X) over the cells of each grid.
+
+        Returns what each grid gets in the cells of the chunk's rows, (planes, C, cells, `columns`).
+        """
+        spread: list[Tensor | None] = []
         start = 0
-        for level, plane, channels in zip(self.levels, grad_planes, self.features, strict=True):
+        for level, channels, count in zip(self.levels, self.features, columns, strict=True):
             own = grad[:, start : start + channels]
             start += channels
-            if level is None or plane is None:
+            if level is None:
+                spread.append(None)
                 continue
-            block = level.along_y[row]
-            cells_grad = own.new_zeros(*own.shape[:3], plane.shape[3])
+            cells_grad = own.new_zeros(*own.shape[:3], count)
             for across in level.along_x:
                 cells_grad[..., across.cells] += own[..., across.points] @ across.weights
-            plane[part, :, block.cells] += block.weights.T @ cells_grad
+            spread.append(level.along_y[row].weights.T @ cells_grad)
+        return spread
+
+    def add_chunk(self, planes: list[Tensor | None], spread: list[Tensor | None], part: slice, row: int) -> None:
+        """Add what `spread_chunk` gave to all cells."""
+        for level, plane, own in zip(self.levels, planes, spread, strict=True):
+            if level is not None and plane is not None and own is not None:
+                plane[part, :, level.along_y[row].cells] += own
 
     def _rows(self, row: int) -> slice:
         return next(level for level in self.levels if level is not None).along_y[row].points
@@ -186,11 +199,15 @@ class ReadAndEvaluate(torch.autograd.Function):
         grids, layers = parameters[:count], parameters[count:]
         planes = sampling.read_planes(grids)
         out = grids[0].new_empty(2, *sampling.shape_zyx)
-        for part, row, rows in sampling.chunks(out.device):
-            pulse()
+
+        def evaluate(chunk: tuple[slice, int, slice]) -> None:
+            part, row, rows = chunk
             features = sampling.read_chunk(planes, part, row)
             for plane, own in zip(range(part.start, part.stop), features, strict=True):
                 out[:, plane, rows] = network(own.flatten(1), layers).reshape(2, *own.shape[1:])
+
+        for _ in side_by_side(evaluate, sampling.chunks(out.device), pulse, out.device):
+            pass
         ctx.network, ctx.sampling, ctx.pulse = network, sampling, pulse
         ctx.count = count
         ctx.save_for_backward(*parameters)
@@ -203,20 +220,31 @@ class ReadAndEvaluate(torch.autograd.Function):
         planes = sampling.read_planes(grids)
         grad_planes = [None if plane is None else torch.zeros_like(plane) for plane in planes]
         grad_layers = [torch.zeros_like(p) for p in layers]
-        layers = [p.detach().requires_grad_() for p in layers]
-        for part, row, rows in sampling.chunks(grad_out.device):
-            if grad_out.device.type == "cpu":  # elsewhere torch computes gradients in a thread of its own
-                ctx.pulse()
+        columns = [0 if plane is None else plane.shape[3] for plane in planes]
+
+        def differentiate(chunk: tuple[slice, int, slice]) -> tuple[list[Tensor | None], list[Tensor]]:
+            part, row, rows = chunk
             features = sampling.read_chunk(planes, part, row)
+            own_layers = [p.detach().requires_grad_() for p in layers]
+            totals = [torch.zeros_like(p) for p in layers]
             for plane, own in zip(range(part.start, part.stop), features, strict=True):
                 with torch.enable_grad():
                     values = own.flatten(1).requires_grad_()
-                    out = ctx.network(values, layers)
-                found = torch.autograd.grad(out, [values, *layers], grad_out[:, plane, rows].flatten(1))
+                    out = ctx.network(values, own_layers)
+                found = torch.autograd.grad(out, [values, *own_layers], grad_out[:, plane, rows].flatten(1))
                 own.copy_(found[0].reshape(own.shape))  # features no more, but the gradient
-                for total, grad in zip(grad_layers, found[1:], strict=True):
+                for total, grad in zip(totals, found[1:], strict=True):
                     total += grad
-            sampling.add_chunk(grad_planes, features, part, row)
+            return sampling.spread_chunk(features, row, columns), totals
+
+        # For a GPU torch computes gradients in a thread of its own, where nothing can be answered.
+        pulse = ctx.pulse if grad_out.device.type == "cpu" else no_pulse
+        chunks = list(sampling.chunks(grad_out.device))
+        found = side_by_side(differentiate, chunks, pulse, grad_out.device)
+        for (part, row, _), (spread, totals) in zip(chunks, found, strict=True):
+            sampling.add_chunk(grad_planes, spread, part, row)
+            for total, grad in zip(grad_layers, totals, strict=True):
+                total += grad
         grad_grids = [torch.zeros_like(grid) for grid in grids]
         for grad_grid, grad_plane, level in zip(grad_grids, grad_planes, sampling.levels, strict=True):
             if grad_plane is not None and level is not None:

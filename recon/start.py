@@ -16,10 +16,10 @@ from acquisition.errors import OperatorError
 from recon import messages
 from recon.account import tell_missing
 from recon.device import choose_device
-from recon.field import no_pulse
 from recon.field_file import read_field
 from recon.reconstruct import Reconstruction
 from recon.result import Field
+from recon.side_by_side import no_pulse
 from recon.survey import tile_side
 from recon.tiled import TiledReconstruction
 from recon.tiles import central_window

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from acquisition.errors import OperatorError
-from recon.field import Interrupted
 from recon.lights import ErrorSurvey, NothingMeasured, lights_of, unknown_errors
 from recon.reconstruct import TELL_LIGHTS_S, State
 from recon.result import Field
+from recon.side_by_side import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

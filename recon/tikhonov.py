@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recon.field import no_pulse
 from recon.forward.normal import BornNormal
 from recon.forward.waves import potential_per_index
+from recon.side_by_side import no_pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,9 +23,9 @@ from recon import messages
 from recon.account import NOT_FINISHED, Account, check_time_limit, tell_missing
 from recon.checkpoint import Checkpoint
 from recon.device import choose_device
-from recon.field import no_pulse
 from recon.lights import NothingMeasured, lights_of
 from recon.reconstruct import Reconstruction, State
+from recon.side_by_side import no_pulse
 from recon.stored_images import StoredImages
 from recon.survey import survey_capture
 from recon.tiles import TiledField, central_window

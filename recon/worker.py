@@ -19,12 +19,12 @@ from recon import messages, shared
 from recon.account import field_ready
 from recon.checkpoint import CheckpointFile, read_checkpoint
 from recon.device import choose_device, memory_mb
-from recon.field import Interrupted
 from recon.field_file import program_versions, write_field
 from recon.lights import NothingMeasured, lights_of, unknown_errors
 from recon.opened import OpenedFields, set_pulse
 from recon.painter import Painter
 from recon.reconstruct import State
+from recon.side_by_side import Interrupted
 from recon.start import resume_live, start_live, start_stored
 from recon.stored_images import beside
 from recon.subject import Opened, Subject

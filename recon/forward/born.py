@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recon.field import no_pulse
 from recon.forward.waves import LedModel
 from recon.forward.waves import axial_wavenumber as axial_wavenumber
 from recon.forward.waves import potential_per_index as potential_per_index
+from recon.side_by_side import no_pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

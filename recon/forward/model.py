@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from acquisition.errors import OperatorError
-from recon.field import no_pulse
 from recon.forward.beam import BeamModel
 from recon.forward.born import BornModel
 from recon.forward.ssnp import SsnpModel
+from recon.side_by_side import no_pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,15 +16,16 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from recon.field import no_pulse
 from recon.forward.waves import LedModel
+from recon.side_by_side import no_pulse, shares, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -44,9 +45,6 @@ CONSTANT_BYTES = 2**30
 
 ARRAYS_UNDER_WAY = 24
 """Complex arrays of one plane that one LED needs beside the fields kept, its constants and their making included."""
-
-POINTS_PER_PULSE = 2**18
-"""So many points of planes a processor passes in some hundredths of a second."""
 
 Result = TypeVar("Result")
 
@@ -227,8 +225,13 @@ class Propagation(torch.autograd.Function):
             at_once, segment = model.memory_plan(len(leds), gradient)
             intensity = torch.empty(len(leds), *scatter.shape[1:], device=scatter.device)
             traces = []
-            for rows in _batches(len(leds), at_once):
-                detected, trace = _propagate(model, leds[rows], prepared, segment, gradient)
+            batches = _batches(len(leds), at_once)
+
+            def propagate(rows: slice) -> tuple[Tensor, list[Trace]]:
+                return _propagate(model, leds[rows], prepared, segment, gradient)
+
+            found = side_by_side(propagate, batches, model.pulse, scatter.device)
+            for rows, (detected, trace) in zip(batches, found, strict=True):
                 torch.mul(detected.real, detected.real, out=intensity[rows])
                 intensity[rows].addcmul_(detected.imag, detected.imag)
                 traces += trace
@@ -244,51 +247,32 @@ class Propagation(torch.autograd.Function):
         conjugate = torch.conj_physical(prepared)
 
         def work() -> Tensor:
-            grad = prepared.new_zeros(ctx.shape)
             at_once, _ = model.memory_plan(len(grad_kyx), False)
-            first = 0
-            for trace in ctx.traces:
-                for rows in _batches(len(trace.leds), at_once):
-                    grad_rows = grad_kyx[first + rows.start : first + rows.stop]
-                    _propagate_back(model, trace.part(rows), grad_rows, prepared, conjugate, grad)
-                first += len(trace.leds)
-            return grad
+            firsts = [0, *accumulate(len(trace.leds) for trace in ctx.traces)]
+
+            def propagate_back(share: slice) -> Tensor:
+                grad = prepared.new_zeros(ctx.shape)
+                for first, trace in zip(firsts[share], ctx.traces[share], strict=False):
+                    for rows in _batches(len(trace.leds), at_once):
+                        grad_rows = grad_kyx[first + rows.start : first + rows.stop]
+                        _propagate_back(model, trace.part(rows), grad_rows, prepared, conjugate, grad)
+                return grad
+
+            # Each share has a gradient of its own. For a GPU torch computes gradients in a thread of its own, where
+            # nothing can be answered.
+            on_cpu = grad_kyx.device.type == "cpu"
+            most = max(1, CPU_FIELD_BYTES // (8 * math.prod(ctx.shape))) if on_cpu else 1
+            pulse = model.pulse if on_cpu else no_pulse
+            first, *others = side_by_side(propagate_back, shares(len(ctx.traces), most), pulse, grad_kyx.device)
+            for other in others:
+                first += other
+            return first
 
         return model.with_less_memory(work), None, None
 
 
 def _batches(count: int, at_once: int) -> list[slice]:
     return [slice(first, min(first + at_once, count)) for first in range(0, count, at_once)]
-
-
-@overload
-def _pieces(
-    model: MultiSliceModel, planes: range, fields: Tensor, back: bool = False
-) -> Iterator[tuple[range, Tensor]]: ...
-
-
-@overload
-def _pieces(
-    model: MultiSliceModel, planes: range, fields: Tensor | None, back: bool = False
-) -> Iterator[tuple[range, Tensor | None]]: ...
-
-
-def _pieces(
-    model: MultiSliceModel, planes: range, fields: Tensor | None, back: bool = False
-) -> Iterator[tuple[range, Tensor | None]]:
-    """Cut planes, and what is kept of them, into pieces with a pulse before each; a GPU is not waited for in between.
-
-    Torch computes gradients for a GPU in a thread of its own, where nothing may be asked of the process.
-    """
-    if model.device.type != "cpu":
-        yield planes, fields
-        return
-    most = max(1, POINTS_PER_PULSE // (model.grid.shape_zyx[1] * model.grid.shape_zyx[2]))
-    starts = planes[::most]
-    for start in reversed(starts) if back else starts:
-        model.pulse()
-        piece = range(start, min(start + most, planes.stop))
-        yield piece, None if fields is None else fields[start - planes.start : piece.stop - planes.start]
 
 
 def _propagate(
@@ -305,8 +289,7 @@ def _propagate(
             starts.append(state.clone())
             if part is segments[-1]:
                 fields = state.new_empty(len(part), *state.shape[1:])
-        for piece, kept in _pieces(model, part, fields):
-            wave.through(state, prepared, piece, kept)
+        wave.through(state, prepared, part, fields)
     detected = torch.fft.ifft2(wave.exit(state))
     return detected, [] if fields is None else [Trace(leds, segments, starts, fields, detected)]
 
@@ -325,8 +308,6 @@ def _propagate_back(
     fields = trace.fields
     for part, start in zip(reversed(trace.segments), reversed(trace.starts), strict=True):
         if part is not trace.segments[-1]:
-            fields, again = start.new_empty(len(part), *start.shape[1:]), start.clone()
-            for piece, kept in _pieces(model, part, fields):
-                wave.through(again, prepared, piece, kept)
-        for piece, kept in _pieces(model, part, fields, back=True):
-            wave.back_through(state, conjugate, piece, kept, grad)
+            fields = start.new_empty(len(part), *start.shape[1:])
+            wave.through(start.clone(), prepared, part, fields)
+        wave.back_through(state, conjugate, part, fields, grad)

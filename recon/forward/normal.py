@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recon.field import no_pulse
 from recon.forward.waves import axial_wavenumber, bin_width, potential_per_index, pupil
+from recon.side_by_side import no_pulse, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,12 +155,15 @@ class BornNormal:
         root = weight_p.sqrt()
         g = data.new_empty(len(self.bins), self.unknowns, self.unknowns)
         b = data.new_empty(len(self.bins), self.unknowns)
-        for part in self.batches():
-            self.pulse()
+
+        def set_up(part: slice) -> None:
             weighted = self.transfer(part) * root[:, None]
             adjoint = weighted.mH
             torch.bmm(adjoint, weighted, out=g[part])
             b[part] = torch.bmm(adjoint, (data[part] * root).unsqueeze(-1)).squeeze(-1)
+
+        for _ in side_by_side(set_up, self.batches(), self.pulse, data.device):
+            pass
         return Equations(g, b, (weight_p * contrast_pyx.var((1, 2), correction=0)).sum())
 
     def project(self, dn_kappa: Tensor) -> Tensor:
@@ -183,10 +186,13 @@ class BornNormal:
         diagonal = torch.full((self.unknowns,), ridge, device=equations.g.device)
         diagonal[half:] /= max(kappa_variance, 1e-6)
         solution = torch.empty_like(equations.b)
-        for part in self.batches():
-            self.pulse()
+
+        def solve(part: slice) -> None:
             factor = torch.linalg.cholesky(equations.g[part] + torch.diag(diagonal))
             solution[part] = torch.cholesky_solve(equations.b[part].unsqueeze(-1), factor).squeeze(-1)
+
+        for _ in side_by_side(solve, self.batches(), self.pulse, solution.device):
+            pass
         return self.expand(solution)
 
 

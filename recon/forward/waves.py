@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recon.field import no_pulse
+from recon.side_by_side import no_pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recon.field import no_pulse
 from recon.render.preview import Itself, Previews
 from recon.render.projections import Slab, make_projection
 from recon.render.rays import lay_rays
 from recon.render.worth import Worth
 from recon.scene import COLOURED_MODES
+from recon.side_by_side import no_pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import recon  # noqa: F401  (sets how torch's threads wait, before torch is there)
+from recon.side_by_side import use_threads
 
-import torch  # isort: skip
-
-torch.set_num_threads(1)
+use_threads(1)

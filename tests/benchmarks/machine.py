@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 
+from recon.side_by_side import threads
+
 
 def describe_machine(device: str) -> dict[str, Any]:
     """Name processor, GPU, threads and libraries."""
     found: dict[str, Any] = {
         "processor": processor(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": threads(),
         "torch": torch.__version__,
     }
     if device == "cuda":

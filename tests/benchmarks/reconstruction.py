@@ -31,9 +31,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import recon.messages  # noqa: F401  before torch: importing recon sets how its threads wait
-
-import torch  # isort: skip
+import torch
 
 from tests.benchmarks.costs import MODELS, field_costs, growth, in_own_process, model_costs
 from tests.benchmarks.machine import describe_machine, memory_mb

@@ -25,7 +25,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-import recon  # noqa: F401  (sets how torch's threads wait, before torch is there)
 from acquisition.simulated.phantoms import Phantom, make_phantom
 from recon import messages
 from recon.field_file import write_field

@@ -20,14 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-import recon.messages  # noqa: F401  before torch: importing recon sets how its threads wait
-
-import torch  # isort: skip
+import torch
 
 from recon.field_file import read_field
 from recon.render import Previews, render
 from recon.scene import Camera, Opacity, Scene, camera_of_box
+from recon.side_by_side import use_threads
 from tests.benchmarks.costs import median_ms
 from tests.benchmarks.machine import describe_machine
 from tests.benchmarks.table import table
@@ -89,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--out", type=Path, default=Path("volume.json"))
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     box = read_field(options.field, torch.device(options.device))
     result: dict[str, Any] = {"machine": describe_machine(options.device), "shape_zyx": list(box.shape_zyx)}
     copy_ms = median_ms(lambda: Previews().of(box, 0, lambda: None), box.device, 3)

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import torch
 
-import recon  # noqa: F401  (sets how torch's threads wait, before torch is there)
 from recon import messages, shared
 from recon.field_file import write_field
+from recon.side_by_side import use_threads
 from tests.recon.fields import rough_field
 from tests.recon.process import block_exists, running_process
 from tests.recon.simulate import RING_NA, SHORT_WAVES, make_header, photograph
-
-import torch  # isort: skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.recon.simulate import Shot
 
-torch.set_num_threads(1)
+use_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import torch
 from acquisition.capture import CaptureWriter, Frame, read_capture, sha256_of
 from acquisition.errors import OperatorError
 from recon import messages, view_requests
-from recon.field import Interrupted, NeuralField, design_field
+from recon.field import NeuralField, design_field
 from recon.field_file import write_field
 from recon.grid import choose_grid
 from recon.lights import ErrorSurvey, NothingMeasured, light_pair, light_picture, lights_of, thinned
@@ -20,6 +20,7 @@ from recon.measurement import Measurement
 from recon.quality import contrast_error, contrast_errors
 from recon.reconstruct import State
 from recon.result import Field, History
+from recon.side_by_side import Interrupted
 from recon.stored_images import StoredImages, beside
 from recon.subject import Opened
 from recon.view_requests import NO_PATTERN, RequestLight

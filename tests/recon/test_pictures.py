@@ -10,11 +10,11 @@ import torch
 
 from recon import pictures
 from recon.assessment import Assessment
-from recon.field import no_pulse
 from recon.figures import Figures
 from recon.grid import VolumeGrid
 from recon.lights import NothingMeasured
 from recon.render import Previews
+from recon.side_by_side import no_pulse
 from recon.tiles import TiledField, Tiling, lay_axis
 from recon.uncertainty import LEVEL_STEP, Uncertainty
 from recon.view_requests import RequestCoverage, RequestFigures, RequestLine, RequestSlice

@@ -184,9 +184,13 @@ class Soak:
         yield "a field while it is acquired", lambda: bool(bridge.has_field)
         yield from self._look(FIT_S)
         yield "end of the acquisition", lambda: not service.scanning
-        if bridge.fitting:
-            self._do("finish_fit")
+        self._finish_fit()
         yield "end of the fit", lambda: not bridge.fitting
+
+    def _finish_fit(self) -> None:
+        """Finish the fit under way, if there is one that has a field already."""
+        if self.window.actions_by_key["finish_fit"].isEnabled():
+            self._do("finish_fit")
 
     def _look(self, seconds: float) -> Iterator[tuple[str, Callable[[], bool]]]:
         """Zoom, move the cross-hair, change contrast and what is shown."""
@@ -227,8 +231,7 @@ class Soak:
         window.workflow.reconstruct(whole)
         yield "a field of the stored capture", lambda: bool(bridge.has_field)
         yield from self._look(3.0)
-        if bridge.fitting:
-            self._do("finish_fit")
+        self._finish_fit()
         yield "end of the fit", lambda: not bridge.fitting
         saved: list[str] = []
         bridge.saved.connect(lambda event: saved.append(event.field_path))
@@ -248,8 +251,7 @@ class Soak:
         yield "end of the time-lapse", lambda: not window.service.scanning
         count.setValue(1)
         yield from self._look(2.0)
-        if window.bridge.fitting:
-            self._do("finish_fit")
+        self._finish_fit()
         yield "a field of each time point", lambda: not series.at_work
         self._do("earlier")
         yield from self._look(2.0)

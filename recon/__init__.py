@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load_field(path: str | os.PathLike[str], device: str = "cpu") -> Field | TiledField:
-    """Read a field file; one of tiles offers the same (`recon.result.Box`).
+    """Read a field file; one of tiles offers the same (`recon.box.Box`).
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recon.result import Box
+    from recon.box import Box
     from recon.view_requests import RequestLight
 
 

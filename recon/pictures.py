@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recon import view_requests
+from recon.box import plane_points
 from recon.grid import VolumeGrid
 from recon.lights import light_picture
 from recon.regions import region_figures
 from recon.render import Previews, render
 from recon.resolution import Coverage, transfer_coverage
-from recon.result import plane_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acquisition.capture import Optics
+    from recon.box import Box
     from recon.lights import MeasuredImages
-    from recon.result import Box
     from recon.view_requests import PictureRequest, RequestCoverage, RequestLine, RequestSlice
 
 

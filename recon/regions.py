@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recon.box import plane_points
 from recon.figures import RegionFigures
-from recon.result import plane_points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from recon.result import Box
+    from recon.box import Box
     from recon.view_requests import RequestRegion
 
 SECTION_SIDE = 200

@@ -79,16 +79,16 @@ def side_by_side(
     device
         Where the tensors are. A GPU takes one batch after the other.
     """
-    if device.type != "cpu":
-        for batch in batches:
-            pulse()
-            yield function(batch)
-        return
 
     def without_gradients(batch: Batch) -> Result:  # whether there are gradients is each thread's own
         with torch.no_grad():
             return function(batch)
 
+    if device.type != "cpu":
+        for batch in batches:
+            pulse()
+            yield without_gradients(batch)
+        return
     pool, most, rest = _pool(_cores.callers), AHEAD * _cores.threads, iter(batches)
     under_way: deque[Future[Result]] = deque()
     _cores.callers += 1

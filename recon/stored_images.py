@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recon.result import Box, History
+    from recon.box import Box
+    from recon.result import History
 
 HASHED_UP_TO = 2**29
 """Bytes. Of a larger capture it is not checked whether it has changed since: that would take many seconds."""

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recon.box import Box
 from recon.figures import Figures
 from recon.grid import VolumeGrid
-from recon.result import Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from acquisition.capture import Frame, Truth
     from acquisition.profile import Profile
+    from recon.box import Box
     from recon.messages import Event, FitSettings
-    from recon.result import Box
 
 CAPTURE_NAME, FIELD_NAME, PICTURE_NAME, SUMMARY_NAME = "capture.h5", "cells.field.h5", "demo.png", "summary.json"
 TITLE = "demo"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gui.export.job import Motion, Point
-    from recon.result import Box
+    from recon.box import Box
     from recon.scene import VolumeMode
     from recon.view_requests import IndexPart
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recon.result import Box
+    from recon.box import Box
 
 INDEX, KAPPA, UNCERTAINTY = "refractive index", "kappa (absorption)", "uncertainty of the index"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gui.export.job import Look, MovieFile, Tell
-    from recon.result import Box
+    from recon.box import Box
 
 QUALITY = "17"
 """Constant rate factor of the encoder: no difference to be seen from what it was."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from recon.box import Box
     from recon.render import Previews
-    from recon.result import Box
     from recon.view_requests import IndexPart
 
 MAX_PIXELS = 6 * 10**7

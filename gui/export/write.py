@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gui.export.job import ExportJob, Format, Tell
-    from recon.result import Box
+    from recon.box import Box
 
 
 def check_request(fields: tuple[Path, ...], output: Path, format_: Format, overwrite: bool) -> None:

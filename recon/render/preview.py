@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from recon.box import Box
     from recon.render.rays import Part, Rays
-    from recon.result import Box
 
 MOST_NODES = 5 * 2**17
 MOST_NODES_ACROSS = 136

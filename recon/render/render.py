@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from recon.box import Box
     from recon.render.preview import Preview, Source
     from recon.render.rays import Part, Rays
-    from recon.result import Box
     from recon.scene import Quality, Scene
 
 

@@ -31,7 +31,7 @@ from tests.benchmarks.machine import describe_machine
 from tests.benchmarks.table import table
 
 if TYPE_CHECKING:
-    from recon.result import Box
+    from recon.box import Box
 
 MODES = ("composite", "surface", "mip", "minip", "phase")
 VIEW = (720, 960)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon.result import Box
+from recon.box import Box
 from tests.recon.fields import HISTORY
 from tests.recon.simulate import SHORT_WAVES
 

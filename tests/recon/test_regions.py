@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from recon.box import Box
 from recon.figures import PROTEIN_ML_G, RegionFigures
 from recon.regions import MOST_SAMPLES, in_polygon, region_figures
-from recon.result import Box
 from recon.view_requests import RequestRegion
 from tests.recon.fields import HISTORY
 from tests.recon.simulate import SHORT_WAVES

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon import spline_points
-from recon.result import plane_points
+from recon.box import plane_points
 from recon.spline_axes import spline_weights
 from recon.spline_points import lay_out
 from tests.recon.fields import random_points, rough_field, rough_network

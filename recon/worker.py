@@ -18,7 +18,7 @@ from acquisition.errors import OperatorError
 from recon import messages, shared
 from recon.account import field_ready
 from recon.checkpoint import CheckpointFile, read_checkpoint
-from recon.device import choose_device, memory_mb
+from recon.device import choose_device, give_memory_back, memory_mb
 from recon.field_file import program_versions, write_field
 from recon.lights import NothingMeasured, lights_of, unknown_errors
 from recon.opened import OpenedFields, set_pulse
@@ -100,10 +100,14 @@ class Worker:
     def serve(self) -> None:
         """Work until told to shut down or until the other side is gone."""
         self.emit(messages.Ready(str(self._device), program_versions()))
-        busy = False
+        busy, tidy = False, True
         while not self.closing:
             self._take_messages(0.0 if busy else IDLE_WAIT_S)
             self._beat()
+            tidy = tidy and not busy
+            if not (busy or tidy) and self.painter.quiet_s > QUIET_S:
+                give_memory_back()
+                tidy = True
             try:
                 busy = self._work()
             except Interrupted:

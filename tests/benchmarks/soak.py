@@ -251,8 +251,12 @@ class Soak:
         yield "end of the time-lapse", lambda: not window.service.scanning
         count.setValue(1)
         yield from self._look(2.0)
-        self._finish_fit()
-        yield "a field of each time point", lambda: not series.at_work
+
+        def over() -> bool:
+            self._finish_fit()
+            return not series.at_work
+
+        yield "a field of each time point", over
         self._do("earlier")
         yield from self._look(2.0)
 

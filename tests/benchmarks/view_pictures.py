@@ -59,6 +59,8 @@ MOUSE_MS = 8
 """A mouse tells where it is 125 times a second."""
 DRAG_S = 3.0
 VOLUME_PX = (960, 720)
+TURNS = (0.5, 0.4)
+"""Radians by which the oblique plane, which stands upright at first, is turned to lie anyhow."""
 
 
 def wait_for(what: str, condition: Callable[[], bool]) -> None:
@@ -219,15 +221,19 @@ def run(capture: Path, pixels: int, count: int) -> tuple[list[dict[str, Any]], l
             steps: list[int] = []
             bridge.progress.connect(lambda progress: steps.append(progress.step))
             wait_for("steps of the fit", lambda: len(steps) > 3)
-            names = ("xy", "oblique")
             for when in ("fitting", "idle"):
                 if when == "idle":
                     bridge.finish_now()
                     wait_for("the end of the fit", lambda: not bridge.fitting)
-                for name in names:
+                for name, turns in (("xy", ()), ("oblique", ()), ("oblique", TURNS)):
                     view = show_alone(window, name, pixels)
+                    for about, angle in enumerate(turns):
+                        window.panels.slices.navigator.turn_plane(about, angle)
                     wait_for("a quiet view", lambda view=view: view.shown_plane() == view.visible())
                     rows.append(measure(window, view, when, count))
+                    if turns:
+                        rows[-1]["view"] = "oblique, tilted"
+                        window.panels.slices.navigator.reset_plane()
                 drags += drag_all(window, when)
                 if when == "fitting" and not bridge.fitting:
                     raise RuntimeError("the fit ended before everything was measured: take fewer pictures")

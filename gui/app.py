@@ -146,6 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import pyqtgraph as pg
     from PySide6.QtWidgets import QApplication
 
+    from gui.going_on import GoingOnOffer
     from gui.instrument_service import InstrumentService
     from gui.log_panel import WindowLogHandler
     from gui.main_window import MainWindow
@@ -177,7 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     watchdog = Watchdog(STOOD_STILL_MS, BEAT_MS)
     window.bridge.start()
     window.service.warm_up()
-    RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
+    scans = RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
+    GoingOnOffer(window.panels.message, window.workflow).look(scans)
     if arguments.file is not None:
         window.files.open(arguments.file.absolute())
     code = application.exec()

@@ -30,9 +30,7 @@ def leave(capture: Path, name: str = "1-a", finished: bool = False, **chosen: An
     with h5py.File(path, "w") as file:
         settings = json.dumps(asdict(FitSettings(model="born", z_um=(-3.0, 3.0), **chosen)))
         file.create_group("checkpoint").attrs.update(settings=settings, finished=finished)
-        file.create_group("fit").attrs.update(
-            capture_folder=str(capture.parent), capture_name=capture.name, steps=120
-        )
+        file.create_group("fit").attrs.update(capture_folder=str(capture.parent), capture_name=capture.name, steps=120)
     return path
 
 

@@ -153,6 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gui.recon_bridge import ReconBridge
     from gui.recovery import RecoveryOffer
     from gui.settings import load_settings, settings_path
+    from gui.tasks import Task
     from gui.theme import apply_theme
     from gui.watchdog import Watchdog
 
@@ -179,7 +180,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     window.bridge.start()
     window.service.warm_up()
     scans = RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
-    GoingOnOffer(window.panels.message, window.workflow).look(scans)
+    going_on = GoingOnOffer(window.panels.message, window.workflow)
+    going_on.went_on.connect(lambda: window.bench.show_task(Task.RECONSTRUCT))
+    going_on.look(scans)
     if arguments.file is not None:
         window.files.open(arguments.file.absolute())
     code = application.exec()

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 class GoingOnOffer(QObject):
     """Looks once, and offers what it finds one by one, as soon as the message bar is free.
 
-    The offer stands until something else is reconstructed or opened; the next start makes it again.
+    The offer stands until something else is reconstructed or opened; the next start makes it again. `went_on` is
+    emitted when the operator has accepted it.
 
     Parameters
     ----------
@@ -40,6 +41,7 @@ class GoingOnOffer(QObject):
     """
 
     found = Signal(object)
+    went_on = Signal()
 
     def __init__(self, bar: MessageBar, workflow: Workflow) -> None:
         super().__init__(workflow)
@@ -100,6 +102,7 @@ class GoingOnOffer(QObject):
             self._bar.tell("This reconstruction is no longer there.", "Another window may have gone on with it.")
             return
         self._flow.go_on(left)
+        self.went_on.emit()
 
     def _discard(self, left: LeftFit) -> None:
         discard_checkpoint(left.checkpoint_path)
@@ -133,4 +136,4 @@ def _what_was(left: LeftFit) -> str:
     at = f"{datetime.fromtimestamp(left.written_s):%Y-%m-%d %H:%M}"
     if left.finished:
         return f"The reconstruction of {name} was finished ({at}), but not saved: Fieldscope ended unexpectedly."
-    return f"The reconstruction of {name} was interrupted after {left.steps} steps ({at})."
+    return f"The reconstruction of {name} was interrupted at step {left.steps} ({at})."

@@ -52,7 +52,7 @@ def test_an_interrupted_reconstruction_is_gone_on_with(window: MainWindow, tmp_p
     offer_in(window, qtbot)
     bar = window.panels.message
     assert bar.isVisible() and bar.property("tone") == "info"
-    assert "cells.h5 was interrupted after 120 steps" in bar.message.text()
+    assert "cells.h5 was interrupted at step 120" in bar.message.text()
     assert left.exists(), "nothing is touched before the operator says so"
     bar.action.click()
     assert [call[1:3] for call in calls(window, "resume")] == [(str(capture), False)]

@@ -117,7 +117,7 @@ def test_another_program_goes_on_with_what_one_that_crashed_has_left(
     offer = GoingOnOffer(window.panels.message, window.workflow)
     with qtbot.waitSignal(offer.found):
         offer.look()
-    assert f"{capture.name} was interrupted after" in window.panels.message.message.text()
+    assert f"{capture.name} was interrupted at step" in window.panels.message.message.text()
     window.panels.message.action.click()
     qtbot.waitUntil(lambda: bool(steps), timeout=PATIENCE_MS)
     assert steps[0] > 5, "what was fitted is not fitted again"

@@ -146,12 +146,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     import pyqtgraph as pg
     from PySide6.QtWidgets import QApplication
 
+    from gui.going_on import GoingOnOffer
     from gui.instrument_service import InstrumentService
     from gui.log_panel import WindowLogHandler
     from gui.main_window import MainWindow
     from gui.recon_bridge import ReconBridge
     from gui.recovery import RecoveryOffer
     from gui.settings import load_settings, settings_path
+    from gui.tasks import Task
     from gui.theme import apply_theme
     from gui.watchdog import Watchdog
 
@@ -177,7 +179,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     watchdog = Watchdog(STOOD_STILL_MS, BEAT_MS)
     window.bridge.start()
     window.service.warm_up()
-    RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
+    scans = RecoveryOffer(window.panels.message, window).look(window.workflow.folder)
+    going_on = GoingOnOffer(window.panels.message, window.workflow)
+    going_on.went_on.connect(lambda: window.bench.show_task(Task.RECONSTRUCT))
+    going_on.look(scans)
     if arguments.file is not None:
         window.files.open(arguments.file.absolute())
     code = application.exec()

@@ -25,7 +25,7 @@ class MessageBar(QFrame):
         super().__init__(parent)
         self.setObjectName("message")
         self.setAccessibleName("Message")
-        self._act: Callable[[], None] | None = None
+        self._acts: dict[QPushButton, Callable[[], None] | None] = {}
         self.message = QLabel()
         self.message.setObjectName("message_text")
         self.message.setProperty("role", "strong")
@@ -34,9 +34,11 @@ class MessageBar(QFrame):
         for label in (self.message, self.remedy):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.action = QPushButton()
-        self.action.setObjectName("message_action")
-        self.action.clicked.connect(self._do)
+        self.action, self.other = QPushButton(), QPushButton()
+        for button, name in ((self.action, "message_action"), (self.other, "message_other")):
+            button.setObjectName(name)
+            button.setAccessibleName("What to do")
+            button.clicked.connect(lambda _=False, button=button: self._do(button))
         self.dismiss = QPushButton("✕")
         self.dismiss.setObjectName("message_dismiss")
         self.dismiss.setAccessibleName("Dismiss the message")
@@ -51,6 +53,7 @@ class MessageBar(QFrame):
         layout.setContentsMargins(12, 8, 8, 8)
         layout.addLayout(texts, 1)
         layout.addWidget(self.action)
+        layout.addWidget(self.other)
         layout.addWidget(self.dismiss, 0, Qt.AlignmentFlag.AlignTop)
         self.hide()
 
@@ -61,22 +64,26 @@ class MessageBar(QFrame):
         action: str = "",
         act: Callable[[], None] | None = None,
         error: bool = True,
+        other: str = "",
+        do_other: Callable[[], None] | None = None,
     ) -> None:
-        """Show a message, its remedy, and a button for the remedy where the window can do it itself."""
+        """Show a message, its remedy, a button for it where the window can do it itself, and one for another."""
         self.message.setText(message)
         self.remedy.setText(remedy)
         self.remedy.setVisible(bool(remedy))
-        self._act = act
-        self.action.setText(action)
-        self.action.setAccessibleName(action)
-        self.action.setVisible(act is not None)
+        for button, text, do in ((self.action, action, act), (self.other, other, do_other)):
+            self._acts[button] = do
+            button.setText(text)
+            button.setAccessibleName(text)
+            button.setVisible(do is not None)
         self.setProperty("tone", "error" if error else "info")
         self.style().polish(self)
         self.setAccessibleDescription(f"{message} {remedy}")
         self.show()
 
-    def _do(self) -> None:
-        act, self._act = self._act, None
+    def _do(self, button: QPushButton) -> None:
+        act = self._acts.get(button)
+        self._acts.clear()
         self.hide()
         if act is not None:
             act()

@@ -176,6 +176,16 @@ class ReconBridge(QObject):
         field_path, settings = begun
         if field_path is not None:
             return self.open_field(field_path)
+        return self.go_on(capture, settings, live, reference)
+
+    def go_on(
+        self,
+        capture: Path | None,
+        settings: FitSettings,
+        live: bool = False,
+        reference: MatchedReference | None = None,
+    ) -> int | None:
+        """Begin a run that goes on from this window's checkpoint; parameters as `restart`, `settings`: how it fits."""
         asked = Resume(NO_RUN, str(checkpoint_path()), str(capture or ""), settings, live, reference)
         return self._begin(lambda process: process.resume(asked), settings)
 

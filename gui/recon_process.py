@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import platformdirs
+
+from acquisition.in_use import hold, is_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +23,14 @@ if TYPE_CHECKING:
     from recon.messages import Command, Event, FitSettings, Resume
 
 
+log = logging.getLogger(__name__)
+
 STALE_S = 2 * 86400.0
-"""A checkpoint that nobody has touched for so long belongs to no window that still runs a fit."""
+"""A window that was killed longer ago is not gone on with."""
+_CHECKPOINT = ".field.h5"
+_SESSION = f"reconstruction-{os.getpid()}-{time.time_ns():x}"
+"""Of this window: numbers of processes come again, in a container with each start."""
+_held: dict[Path, IO[bytes]] = {}
 
 
 class Process(Protocol):
@@ -85,21 +94,80 @@ class Process(Protocol):
 
 def checkpoint_path() -> Path:
     """Where the reconstruction of this window keeps its state, for the case that its process is lost."""
-    return platformdirs.user_cache_path("fieldscope", appauthor=False) / f"reconstruction-{os.getpid()}.field.h5"
+    return platformdirs.user_cache_path("fieldscope", appauthor=False) / f"{_SESSION}{_CHECKPOINT}"
+
+
+def hold_checkpoint() -> None:
+    """Say that this window lives, for as long as it does: what its reconstruction leaves is nobody else's."""
+    path = _holder_of(checkpoint_path())
+    if path in _held:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _held[path] = path.open("wb")
+    except OSError as error:  # then there is no checkpoint either
+        log.warning("%s cannot be written: %s", path, error)
+    else:
+        hold(_held[path])
+
+
+def left_checkpoints() -> list[Path]:
+    """Checkpoints of windows that live no more, the newest first."""
+    found = []
+    for path in checkpoint_path().parent.glob(f"reconstruction-*{_CHECKPOINT}"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            if not _is_held(path):
+                found.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def adopt_checkpoint(left: Path) -> None:
+    """Make the checkpoint of a window that lives no more this window's own.
+
+    Raises
+    ------
+    OSError
+        It is gone: another window has taken it.
+    """
+    left.replace(checkpoint_path())
+    _holder_of(left).unlink(missing_ok=True)
+
+
+def discard_checkpoint(left: Path) -> None:
+    """Remove the checkpoint of a window that lives no more."""
+    for path in (left, _holder_of(left)):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s stays: %s", path, error)
 
 
 def forget_checkpoints() -> None:
     """Remove this window's checkpoint, and those that windows which were killed have left days ago."""
     own = checkpoint_path()
-    own.unlink(missing_ok=True)
-    for left in own.parent.glob("reconstruction-*.field.h5*"):
+    held = _held.pop(_holder_of(own), None)
+    if held is not None:
+        held.close()
+    discard_checkpoint(own)
+    for left in own.parent.glob("reconstruction-*"):
         with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-            if time.time() - left.stat().st_mtime > STALE_S:
+            if time.time() - left.stat().st_mtime > STALE_S and not _is_held(left):
                 left.unlink()
+
+
+def _holder_of(checkpoint: Path) -> Path:
+    """The file that the window of a checkpoint, or of a part of one, holds open."""
+    return checkpoint.with_name(f"{checkpoint.name.partition('.')[0]}.window")
+
+
+def _is_held(checkpoint: Path) -> bool:
+    holder = _holder_of(checkpoint)
+    return holder.exists() and is_in_use(holder)
 
 
 def spawned(on_event: Callable[[Event], None]) -> Process:
     """Make the real process."""
     from recon.client import ReconstructionProcess
 
+    hold_checkpoint()
     return cast("Process", ReconstructionProcess(on_event, checkpoint_path=checkpoint_path()))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gui.contrast_panel import ContrastPanel
+    from gui.opacity_editor import Points
     from recon.messages import FieldReady, Picture
     from recon.scene import Scene, VolumeMode
 
@@ -56,8 +57,9 @@ HOW_TO_START = "No volume yet"
 class VolumePanel(QWidget):
     """Three-dimensional view of the field that is being fitted or was opened.
 
-    `picture_wanted(request)` goes to the reconstruction process, its answers come to `show_picture`. `controls` are the
-    sections that belong beside it. Colours and levels are those of the slices.
+    `picture_wanted(request)` goes to the reconstruction process, its answers come to `show_picture`. `curve_changed` is
+    emitted when the operator has drawn the opacities or taken back the first ones. `controls` are the sections that
+    belong beside it. Colours and levels are those of the slices.
 
     Parameters
     ----------
@@ -66,6 +68,7 @@ class VolumePanel(QWidget):
     """
 
     picture_wanted = Signal(object)
+    curve_changed = Signal()
 
     def __init__(self, contrast: ContrastPanel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -107,7 +110,7 @@ class VolumePanel(QWidget):
         self.new_curve = QPushButton("Curve as at first")
         self.new_curve.setObjectName("reset_opacity")
         self.new_curve.setAccessibleName("Opacity curve as at first")
-        self.new_curve.clicked.connect(self._first_curve)
+        self.new_curve.clicked.connect(lambda: self.draw_curve(None))
         self.surface = QSlider(Qt.Orientation.Horizontal)
         self.surface.setRange(1, SURFACE_STEPS)
         self.surface.setObjectName("surface_index")
@@ -249,13 +252,35 @@ class VolumePanel(QWidget):
         self.explained.setText(EXPLAINED.get(mode, ""))
         self._apply()
 
+    @property
+    def drawn_curve(self) -> Points | None:
+        """Opacity curve that the operator has drawn; None: the first one, which follows the levels."""
+        return self.curve.points if self._own_curve else None
+
+    def draw_curve(self, points: Points | None) -> None:
+        """Show another opacity curve; None: the first one."""
+        if points is not None:
+            self.curve.set_points(points)
+        self._own_curve = points is not None
+        self._follow_levels()
+        self.curve_changed.emit()
+
+    @property
+    def moved_surface(self) -> int | None:
+        """Where the operator has moved the surface; None: it is where it was at first."""
+        return self.surface.value() if self._own_surface else None
+
+    def move_surface(self, step: int | None) -> None:
+        """Move the surface; None: to where it was at first."""
+        if step is not None:
+            self.surface.setValue(step)
+        self._own_surface = step is not None
+        self._follow_levels()
+
     def _curve_drawn(self) -> None:
         self._own_curve = True
         self._apply()
-
-    def _first_curve(self) -> None:
-        self._own_curve = False
-        self._follow_levels()
+        self.curve_changed.emit()
 
     def _surface_moved(self) -> None:
         self._own_surface = True

@@ -204,7 +204,7 @@ class VolumeView(QWidget):
         """Show the whole box from a side."""
         camera = camera_of_box(self.bounds_um, (max(1, self.height()), max(1, self.width())), rotation)
         self._whole_um_per_px = camera.um_per_px
-        self._move(camera)
+        self.stand_at(camera)
         self._pristine = True
 
     def zoom_by(self, factor: float, at: QPointF | None = None) -> None:
@@ -213,9 +213,15 @@ class VolumeView(QWidget):
         closest, farthest = camera.um_per_px / CLOSEST_UM_PER_PX, camera.um_per_px / (4.0 * self._whole_um_per_px)
         factor = min(max(factor, farthest), closest)
         right, down = (at.x() - 0.5 * self.width(), at.y() - 0.5 * self.height()) if at else (0.0, 0.0)
-        self._move(camera.zoomed(factor, right, down))
+        self.stand_at(camera.zoomed(factor, right, down))
 
-    def _move(self, camera: Camera) -> None:
+    @property
+    def shows_whole(self) -> bool:
+        """Whether the whole box is in sight, and kept there when the window changes its size."""
+        return self._pristine
+
+    def stand_at(self, camera: Camera) -> None:
+        """Stand somewhere else."""
         self.scene = replace(self.scene, camera=camera)
         self._pristine = False
         self._ask_moving()
@@ -236,7 +242,7 @@ class VolumeView(QWidget):
 
     def _spin_on(self) -> None:
         if self._has_field and self.isVisible():
-            self._move(self.scene.camera.spun(math.radians(self.degrees_per_second) * FRAME_MS / 1000.0))
+            self.stand_at(self.scene.camera.spun(math.radians(self.degrees_per_second) * FRAME_MS / 1000.0))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Begin to turn, roll or pan."""
@@ -254,13 +260,13 @@ class VolumeView(QWidget):
         camera = self.scene.camera
         pans = event.buttons() & (Qt.MouseButton.RightButton | Qt.MouseButton.MiddleButton)
         if pans or event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
-            self._move(camera.panned(moved.x(), moved.y()))
+            self.stand_at(camera.panned(moved.x(), moved.y()))
         elif self._rolls:
             (x0, y0), (x1, y1) = self._from_middle(before), self._from_middle(here)
-            self._move(camera.orbited((0.0, 0.0, 1.0), math.atan2(y1, x1) - math.atan2(y0, x0)))
+            self.stand_at(camera.orbited((0.0, 0.0, 1.0), math.atan2(y1, x1) - math.atan2(y0, x0)))
         elif moved.manhattanLength() > 0:
             angle = math.hypot(moved.x(), moved.y()) / (0.45 * min(self.width(), self.height()))
-            self._move(camera.orbited((moved.y(), -moved.x(), 0.0), angle))
+            self.stand_at(camera.orbited((moved.y(), -moved.x(), 0.0), angle))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Let go."""
@@ -283,9 +289,9 @@ class VolumeView(QWidget):
             Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1),
         }.get(event.key(), (0, 0))  # type: ignore[call-overload]  # fmt: skip
         if (right or down) and event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
-            self._move(self.scene.camera.panned(0.1 * right * self.width(), 0.1 * down * self.height()))
+            self.stand_at(self.scene.camera.panned(0.1 * right * self.width(), 0.1 * down * self.height()))
         elif right or down:
-            self._move(self.scene.camera.orbited((float(down), float(-right), 0.0), KEY_ANGLE))
+            self.stand_at(self.scene.camera.orbited((float(down), float(-right), 0.0), KEY_ANGLE))
         elif event.key() in (Qt.Key.Key_Plus, Qt.Key.Key_Equal):
             self.zoom_by(KEY_ZOOM)
         elif event.key() == Qt.Key.Key_Minus:

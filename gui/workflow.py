@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gui.instrument_service import InstrumentService
     from gui.panels import Panels
     from gui.recon_bridge import ReconBridge
+    from recon.left import LeftFit
 
 log = logging.getLogger(__name__)
 
@@ -348,6 +349,14 @@ class Workflow(QObject):
         self.series.look_for_siblings(path)
         self._show_new_run(f"opening {path.name}")
         self.bridge.open_field(path)
+        self.changed.emit()
+
+    def go_on(self, left: LeftFit) -> None:
+        """Go on with a reconstruction whose program was interrupted; its checkpoint is this window's by now."""
+        self.capture_path = self.shown_path = left.capture_path
+        self.series.clear()
+        self._show_new_run("", "The volume comes back as soon as it is read.")
+        self.bridge.go_on(left.capture_path, left.settings)
         self.changed.emit()
 
     def _show_new_run(

@@ -19,7 +19,7 @@ import h5py
 from acquisition.capture import Calibration
 from acquisition.errors import OperatorError
 from recon.field_file import read_field, write_field
-from recon.messages import FitSettings
+from recon.left import settings_of
 
 if TYPE_CHECKING:
     import os
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from recon.messages import FitSettings
     from recon.reconstruct import Reconstruction
     from recon.result import Field
     from recon.tiled import TiledReconstruction
@@ -135,13 +136,10 @@ def read_checkpoint(path: str | os.PathLike[str], device: str | torch.device = "
     try:
         with h5py.File(path, "r", locking=False) as file:
             group = file["checkpoint"]
-            chosen = json.loads(group.attrs["settings"])
-            for name in ("hold_out", "z_um"):  # JSON has no tuples
-                chosen[name] = tuple(chosen[name]) if chosen[name] is not None else None
             calibration, standing = (_part(group, name) for name in ("calibration", "standing"))
             return Checkpoint(
                 field,
-                FitSettings(**chosen),
+                settings_of(group),
                 bool(group.attrs["finished"]),
                 float(group.attrs["fit_s"]),
                 None if calibration is None else Calibration(**calibration),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gui.going_on import GoingOnOffer
 from gui.recon_process import checkpoint_path
 from tests.recon.process import checkpoints_often
 from tests.recon.simulate import photograph
@@ -98,3 +100,25 @@ def test_a_lost_process_is_replaced_and_goes_on(
         assert shown and shown[0] == 0, "the field is shown before the fit goes on"
         assert window.bridge.fitting and window.bridge.unsaved
         assert act["finish_fit"].isEnabled()
+
+
+def test_another_program_goes_on_with_what_one_that_crashed_has_left(
+    window: MainWindow, capture: Path, qtbot: Any
+) -> None:
+    steps: list[int] = []
+    window.bridge.progress.connect(lambda progress: steps.append(progress.step))
+    window.workflow.reconstruct(capture)
+    qtbot.waitUntil(lambda: checkpoint_path().exists() and bool(steps) and steps[-1] > 12, timeout=PATIENCE_MS)
+    left = checkpoint_path().with_name("reconstruction-1.field.h5")
+    shutil.copy(checkpoint_path(), left)
+    window.workflow.discard_fit()
+    qtbot.waitUntil(lambda: not checkpoint_path().exists(), timeout=PATIENCE_MS)
+    steps.clear()
+    offer = GoingOnOffer(window.panels.message, window.workflow)
+    with qtbot.waitSignal(offer.found):
+        offer.look()
+    assert f"{capture.name} was interrupted at step" in window.panels.message.message.text()
+    window.panels.message.action.click()
+    qtbot.waitUntil(lambda: bool(steps), timeout=PATIENCE_MS)
+    assert steps[0] > 5, "what was fitted is not fitted again"
+    assert window.bridge.has_field and not left.exists()

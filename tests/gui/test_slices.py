@@ -222,7 +222,7 @@ def test_every_control_has_a_name(window: MainWindow) -> None:
         and not isinstance(widget.parent(), QAbstractSpinBox | QComboBox)
         and not widget.objectName().startswith("qt_")
     ]
-    assert nameless == [] or nameless == [("QPushButton", "message_action")]
+    assert nameless == []
     keys = [
         action.shortcut().toString() for action in window.actions_by_key.values() if not action.shortcut().isEmpty()
     ]

@@ -154,6 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gui.settings import load_settings, settings_path
     from gui.theme import apply_theme
     from gui.watchdog import Watchdog
+    from gui.window_memory import fit_to_screen
 
     start_logging()
     _log_qt_messages()
@@ -173,6 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     window.ended.connect(application.quit)
     application.commitDataRequest.connect(lambda manager: window.expect_end())
     close_on_signals(window)
+    fit_to_screen(window)
     window.show()
     watchdog = Watchdog(STOOD_STILL_MS, BEAT_MS)
     window.bridge.start()

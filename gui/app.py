@@ -156,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gui.tasks import Task
     from gui.theme import apply_theme
     from gui.watchdog import Watchdog
+    from gui.window_memory import fit_to_screen
 
     start_logging()
     _log_qt_messages()
@@ -175,6 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     window.ended.connect(application.quit)
     application.commitDataRequest.connect(lambda manager: window.expect_end())
     close_on_signals(window)
+    fit_to_screen(window)
     window.show()
     watchdog = Watchdog(STOOD_STILL_MS, BEAT_MS)
     window.bridge.start()

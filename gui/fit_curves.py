@@ -37,7 +37,7 @@ class FitCurves(Section):
         graph.showGrid(y=True, alpha=0.12)
         graph.getAxis("left").setWidth(38)
         graph.setLabel("bottom", "s")
-        self._legend = legend = graph.addLegend(offset=(8, -8), labelTextSize="8pt")  # below curves that fall
+        self._legend = legend = graph.addLegend(offset=(-8, 4), labelTextSize="8pt")  # above curves that fall
         self.held_curve = graph.plot(name="held-out error")
         # The loss has a scale of its own, which is logarithmic.
         self._loss_box = pg.ViewBox(enableMouse=False, enableMenu=False)

@@ -119,7 +119,8 @@ class MainWindow(QMainWindow):
         self.panels.views.currentChanged.connect(self._offer_marks)
         self.log_panel.visibilityChanged.connect(self._log_visibility)
         self._restore()
-        self.panels.instrument.connect_button.setFocus()
+        start_with = self.panels.instrument.connect_button
+        (start_with if self.bench.task is Task.INSTRUMENT else self.bench.bar.buttons[self.bench.task]).setFocus()
         self._end_timer = QTimer(self)
         self._end_timer.setInterval(30)
         self._end_timer.timeout.connect(self._end_when_quiet)

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 MARGIN_PX = 14.0
 THICKNESS_PX = 3.0
+LIFT_PX = 32.0
+"""How far above the bar the resolution stands where there is no room beside it."""
+HEIGHT_PX = 80.0
 BEYOND_PX = 12.0
 """Where the shortest period that light shows covers so many pixels, a closer look shows no more of the sample."""
 
 
 class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
     """Bar at the lower right of a view box; at the lower left the optical resolution, once zoom passes it.
+
+    A view that is too narrow for the word has no resolution: a bar that nothing explains would only be a riddle.
 
     Parameters
     ----------
@@ -75,7 +80,7 @@ class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
     def boundingRect(self) -> QRectF:
         """Lower part of the view, in its pixels."""
         size = self._box.size()
-        return QRectF(0, size.height() - 60, size.width(), 60)
+        return QRectF(0, size.height() - HEIGHT_PX, size.width(), HEIGHT_PX)
 
     def paint(self, painter: QPainter, _option: QStyleOptionGraphicsItem, _widget: QWidget | None = None) -> None:
         """Draw in screen pixels, on a veil so that it can be read on any picture."""
@@ -92,10 +97,15 @@ class ScaleBar(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph is untyped
         if resolved >= BEYOND_PX:
             mark = QRectF(MARGIN_PX, bottom - 2, min(resolved, 0.6 * self._box.width()), 2)
             length = length_text(float(f"{self.resolution_um:.2g}"))
-            texts = (f"beyond the optical resolution ({length})", f"resolution {length}", "")
-            room = bar.left() - 34 - MARGIN_PX
-            text = next(text for text in texts if QFontMetricsF(font).horizontalAdvance(text) < room or not text)
-            self._draw(painter, mark, text, theme.DRAWN)
+            beside, above = bar.left() - 34 - MARGIN_PX, self._box.width() - 2 * MARGIN_PX
+            for text, room, lift in (
+                (f"beyond the optical resolution ({length})", beside, 0),
+                (f"resolution {length}", beside, 0),
+                (f"resolution {length}", above, LIFT_PX),
+            ):
+                if QFontMetricsF(font).horizontalAdvance(text) < room:
+                    self._draw(painter, mark.translated(0, -lift), text, theme.DRAWN)
+                    break
 
     def _draw(self, painter: QPainter, bar: QRectF, text: str, colour: str) -> None:
         """Draw a bar with its text above: in the middle, but within the view."""

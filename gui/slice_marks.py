@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AXIS_NAMES = "xyz"
 LEFT_AXIS_PX = 46
+CAPTION_MARGIN_PX = 8
 
 
 class SliceMarks:
@@ -37,7 +38,7 @@ class SliceMarks:
     """
 
     def __init__(self, view: str, box: pg.ViewBox, canvas: pg.GraphicsView, navigator: Navigator) -> None:
-        self._view, self._navigator = view, navigator
+        self._view, self._canvas, self._navigator = view, canvas, navigator
         self._wanted = {"cross_hair": True, "scale_bar": True, "oblique": True}
         self._shown = False
         self.outline = QGraphicsPolygonItem()
@@ -75,8 +76,7 @@ class SliceMarks:
         self.hair_row.setValue(b_um)
         corners = section(frame, self._navigator.bounds_um)
         self.outline.setPolygon(QPolygonF([QPointF(a, b) for a, b in corners.tolist()]))
-        self.caption.setText(self._caption())
-        self.caption.adjustSize()
+        self._write_caption()
         self.scale_bar.set_direction(frame.across)
         if self._view != OBLIQUE:
             normal = self._navigator.directions[2]
@@ -87,14 +87,25 @@ class SliceMarks:
                 self.trace.setAngle(math.degrees(math.atan2(-along_a, along_b)))
         self._apply()
 
-    def _caption(self) -> str:
+    def _write_caption(self) -> None:
+        """Which slice it is and where it lies, in the longest words that the view has room for."""
+        room_px = self._canvas.width() - self.caption.x() - CAPTION_MARGIN_PX
+        for text in self._captions():
+            self.caption.setText(text)
+            self.caption.adjustSize()
+            if self.caption.width() <= room_px:
+                break
+
+    def _captions(self) -> tuple[str, ...]:
         if self._view != OBLIQUE:
             axes = UPRIGHT[self._view]
-            return f"{axes.name}   {AXIS_NAMES[axes.normal]} = {self._navigator.cursor_um[axes.normal]:.2f} µm"
+            where = f"{AXIS_NAMES[axes.normal]} = {self._navigator.cursor_um[axes.normal]:.2f}"
+            return f"{axes.name}   {where} µm", f"{where} µm", where
         x, y, z = self._navigator.directions[2].tolist()
         tilt = math.degrees(math.acos(min(1.0, abs(z))))
         turn = math.degrees(math.atan2(y, x) if z >= 0 else math.atan2(-y, -x))
-        return f"oblique   tilt {tilt:.0f}°, turn {turn:.0f}°"
+        where = f"tilt {tilt:.0f}°, turn {turn:.0f}°"
+        return f"oblique   {where}", where, where.replace(", ", "\n")
 
     def set_wanted(self, which: str, wanted: bool) -> None:
         """Show or hide ``cross_hair``, ``scale_bar`` or the trace of the ``oblique`` plane."""

@@ -15,8 +15,9 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from gui.export.job import SliceLook
 from gui.navigator import OBLIQUE, VIEWS, Navigator
+from gui.slice_marks import LEFT_AXIS_PX
 from gui.slice_tools import SliceTools
-from gui.slice_view import SliceView
+from gui.slice_view import BOTTOM_AXIS_PX, SliceView
 from recon.view_requests import NO_RUN, CloseView, RequestSlice
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from recon.view_requests import IndexPart
 
 KEY_ZOOM = 1.25
+HINT_PX, HINT_MARGIN_PX = 420, 12
 PLACES = {"xy": (0, 0), "yz": (0, 1), "xz": (1, 0), OBLIQUE: (1, 1)}
 HOW_TO_START = (
     "Connect the instrument and start an acquisition: the volume forms here while the frames come in.\n"
@@ -101,10 +103,16 @@ class SlicesPanel(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Keep the hint in the middle of the xy view, and the whole box in sight until someone moves it."""
         if event.type() == QEvent.Type.Resize and watched is self.views["xy"]:
-            size = self.views["xy"].size()
-            width = min(420, size.width() - 80)
-            self.hint.setGeometry((size.width() - width) // 2, size.height() // 2 - 60, width, 110)
+            self._place_hint()
         return super().eventFilter(watched, event)
+
+    def _place_hint(self) -> None:
+        """In the middle of the picture, as high as its words are at this width."""
+        view = self.views["xy"]
+        width = min(HINT_PX, view.width() - LEFT_AXIS_PX - 2 * HINT_MARGIN_PX)
+        height = self.hint.heightForWidth(width)
+        left = LEFT_AXIS_PX + (view.width() - LEFT_AXIS_PX - width) // 2
+        self.hint.setGeometry(left, (view.height() - BOTTOM_AXIS_PX - height) // 2, width, height)
 
     def resizeEvent(self, event: object) -> None:
         """Show the whole box again as long as the operator has not chosen a view."""
@@ -148,6 +156,7 @@ class SlicesPanel(QWidget):
             part.clear()
         self._hint_title.setText("The volume is on its way" if expecting else "No volume yet")
         self._hint_text.setText(expecting or HOW_TO_START)
+        self._place_hint()
         self.hint.show()
         self.read_out.emit("")
 

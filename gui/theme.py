@@ -172,11 +172,11 @@ QPushButton {{ background: {RAISED}; border: 1px solid {EDGE}; border-radius: 5p
 QPushButton:hover {{ background: {HOVER}; border-color: {HOVER_EDGE}; }}
 QPushButton:pressed {{ background: {FIELD}; }}
 QPushButton:disabled {{ color: {FAINT}; background: {PANEL}; }}
-QPushButton:focus {{ border-color: {ACCENT}; }}
 QPushButton[primary="true"]:enabled {{ background: {PRIMARY}; border-color: {PRIMARY_EDGE}; color: {ON_PRIMARY};
     font-weight: 600; }}
 QPushButton[primary="true"]:enabled:hover {{ background: {PRIMARY_HOVER}; }}
 QPushButton:checked {{ background: {CHECKED}; border-color: {CHECKED_EDGE}; color: {ACCENT}; }}
+QPushButton:focus, QPushButton[primary="true"]:enabled:focus {{ border-color: {ACCENT}; }}
 QPushButton[flat="true"] {{ background: transparent; border: none; padding: 2px 7px; color: {MUTED}; }}
 QPushButton[flat="true"]:hover {{ color: {TEXT}; background: {RAISED}; }}
 QPushButton[align="left"] {{ text-align: left; padding: 3px 0; }}

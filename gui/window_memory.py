@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtCore import QByteArray, QSize, Qt
 
 from gui.tasks import Task
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
 
 SWITCHES = ("cross_hair", "scale_bar")
+TITLE_BAR_PX = 40
 
 
 def restore(window: MainWindow) -> None:
@@ -38,6 +39,13 @@ def restore(window: MainWindow) -> None:
     for key, on in settings.marks.items():
         if key in SWITCHES:
             act[key].setChecked(on)
+
+
+def fit_to_screen(window: MainWindow) -> None:
+    """Make the window no larger than its screen; one that was placed before is brought there by Qt."""
+    if not window.settings.geometry_hex:
+        room = window.screen().availableSize() - QSize(0, TITLE_BAR_PX)
+        window.resize(window.size().boundedTo(room))
 
 
 def remember(window: MainWindow) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from gui.section import Column
 from gui.task_bar import TaskBar
@@ -106,10 +106,10 @@ class Workbench(QWidget):
         """Go to a task."""
         if task is not self.task:
             self.task = task
-            focused = QApplication.focusWidget()
+            focused = self.window().focusWidget()
             self._arrange()
-            if focused is not None and not focused.isVisible():  # where Qt moves it is nowhere in particular
-                self.bar.buttons[task].setFocus()
+            if focused is not None and (focused.parent() is self.bar or not focused.isVisible()):
+                self.bar.buttons[task].setFocus()  # where Qt moves it from what is hidden is nowhere in particular
             self.task_changed.emit(task)
 
     def places(self) -> tuple[QWidget, QWidget, QWidget]:

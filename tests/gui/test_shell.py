@@ -21,7 +21,7 @@ from gui.settings import WindowSettings, load_settings, settings_path
 from gui.shortcut_sheet import shortcut_groups
 from gui.tasks import Task
 from gui.theme import COLOURS, apply_theme
-from gui.window_memory import remember, restore
+from gui.window_memory import fit_to_screen, remember, restore
 from recon import messages
 from tests.gui import fakes
 
@@ -82,6 +82,19 @@ def test_each_task_shows_its_own(window: MainWindow) -> None:
         if task in (Task.INSTRUMENT, Task.VIEW):
             assert panels.acquire not in visible
         assert window.actions_by_key[f"go_{task.name.lower()}"].shortcut().toString() == f"Ctrl+{number}"
+
+
+def test_the_focus_ring_goes_with_the_task(window: MainWindow, qtbot: Any) -> None:
+    bar = window.bench.bar
+    bar.buttons[Task.INSTRUMENT].setFocus()
+    for task in (Task.VIEW, Task.INSTRUMENT, Task.RECONSTRUCT):
+        window.actions_by_key[f"go_{task.name.lower()}"].trigger()
+        assert window.focusWidget() is bar.buttons[task]
+    sample = window.panels.acquire.sample
+    window.bench.show_task(Task.ACQUIRE)
+    sample.setFocus()
+    window.bench.show_task(Task.ACQUIRE)
+    assert window.focusWidget() is sample, "nobody went anywhere"
 
 
 def test_the_bar_tells_the_state_of_each_task(window: MainWindow, qtbot: Any) -> None:
@@ -500,6 +513,14 @@ def test_a_long_path_loses_its_middle_not_its_end(window: MainWindow, qtbot: Any
     assert button.text().startswith("/some") and button.text().endswith("today") and "…" in button.text()
     button.show_path("~/captures")
     assert button.text() == "~/captures"
+
+
+def test_the_first_start_stays_within_a_small_screen(window: MainWindow) -> None:
+    screen = window.screen().availableSize()
+    fit_to_screen(window)
+    assert screen.width() < 1400 and screen.height() < 900
+    assert window.width() <= max(screen.width(), window.minimumSizeHint().width())
+    assert window.height() <= screen.height()
 
 
 def test_the_window_fits_a_small_screen_in_every_task(window: MainWindow) -> None:

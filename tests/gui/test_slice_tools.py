@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
 
 from gui.lookup_tables import DIVERGING, bent, colour_maps
 from gui.navigator import OBLIQUE
@@ -253,6 +254,17 @@ def test_the_missing_cone_is_turned(panel, process, tools) -> None:
     tools.show_page("Certainty")
     tools.certainty.azimuth.setValue(45)
     assert process.last(view_requests.RequestCoverage).azimuth_deg == 45.0
+
+
+@pytest.mark.parametrize("width_px", [1400, 760, 640, 520])
+def test_captions_are_whole_in_narrow_views(panel, process, width_px: int) -> None:
+    panel.resize(width_px, 600)
+    QApplication.processEvents()
+    for name, view in panel.views.items():
+        caption = view.marks.caption
+        assert caption.isVisible() and caption.geometry().right() < view.canvas.width(), name
+    words = panel.views[OBLIQUE].marks.caption.text()
+    assert ("oblique" in words) == (width_px == 1400) and words.endswith("°")
 
 
 def test_the_scale_bar_says_where_zoom_passes_the_light(panel, process) -> None:

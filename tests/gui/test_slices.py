@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit
+from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLabel, QLineEdit
 
 from gui.tasks import Task
 from tests.gui import fakes
@@ -227,6 +227,19 @@ def test_every_control_has_a_name(window: MainWindow) -> None:
         action.shortcut().toString() for action in window.actions_by_key.values() if not action.shortcut().isEmpty()
     ]
     assert len(keys) == len(set(keys)) > 15
+
+
+def test_what_to_do_first_is_whole_on_small_screens(window: MainWindow, qtbot) -> None:
+    window.resize(1280, 720)
+    window.bench.show_task(Task.ACQUIRE)
+    QApplication.processEvents()
+    hint = window.panels.slices.hint
+    for expecting in ("", "Waiting for frames: " + 12 * "one more word "):
+        window.panels.slices.clear(expecting)
+        assert window.panels.slices.views["xy"].rect().contains(hint.geometry())
+        QApplication.processEvents()
+        for label in hint.findChildren(QLabel):
+            assert label.height() >= label.heightForWidth(label.width()), label.text()
 
 
 def test_the_window_fits_small_screens(window: MainWindow, qtbot) -> None:

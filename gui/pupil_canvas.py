@@ -146,17 +146,16 @@ class PupilCanvas(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Draw the pupil."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        font = QFont(self.font())
-        font.setPointSizeF(8)
-        painter.setFont(font)
-        if len(self._na_l2):
-            self._paint_pupil(painter)
-        else:
-            painter.setPen(QColor(theme.MUTED))
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self._when_empty)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            font = QFont(self.font())
+            font.setPointSizeF(8)
+            painter.setFont(font)
+            if len(self._na_l2):
+                self._paint_pupil(painter)
+            else:
+                painter.setPen(QColor(theme.MUTED))
+                painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self._when_empty)
 
     def _paint_pupil(self, painter: QPainter) -> None:
         centre, scale = self._to_px()

@@ -364,11 +364,13 @@ class VolumeView(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the picture where its camera saw it, between the hidden and the near edges of the box."""
         del event
-        painter = QPainter(self)
-        painter.setRenderHints(QPainter.RenderHint.SmoothPixmapTransform | QPainter.RenderHint.Antialiasing)
-        painter.fillRect(self.rect(), self._background())
-        if not self._has_field:
-            return
+        with QPainter(self) as painter:
+            painter.setRenderHints(QPainter.RenderHint.SmoothPixmapTransform | QPainter.RenderHint.Antialiasing)
+            painter.fillRect(self.rect(), self._background())
+            if self._has_field:
+                self._draw(painter)
+
+    def _draw(self, painter: QPainter) -> None:
         clouds = self.scene.mode in COLOURED_MODES
         if clouds:
             self._draw_box(painter, hidden=True)

@@ -8,11 +8,11 @@ another thread has hold of. The second says nothing of this program.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
-import sys
+import tempfile
 import threading
 import time
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +122,16 @@ class Watchdog(QObject):
         while not self._stopped.wait(beat_s):
             late_ms = 1000 * (time.perf_counter() - self._beaten_s)
             if late_ms > self.limit_ms and not self._stack:
-                frame = sys._current_frames().get(self._main)  # noqa: SLF001 - there is no other door to them
-                if frame is not None:
-                    self._stack = "".join(traceback.format_stack(frame, limit=12))
+                self._stack = self._where()
+
+    def _where(self) -> str:
+        """Where the window's thread is.
+
+        Whoever takes hold of a frame keeps what its function has made: a painter would end after its paint event, in
+        this thread, and take the window's surface from under the next one. So the interpreter writes it down instead.
+        """
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+            faulthandler.dump_traceback(file)
+            file.seek(0)
+            threads = file.read().split("\n\n")
+        return next((text for text in threads if f"0x{self._main:016x}" in text.partition("\n")[0]), "")

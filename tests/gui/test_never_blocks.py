@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from tests.acquisition.conftest import SMALL
@@ -77,3 +78,22 @@ def test_the_watchdog_tells_computing_from_waiting(watchdog: Watchdog, qtbot: An
     assert waiting.wall_ms > 190 and waiting.cpu_ms < 100
     assert computing.cpu_ms > 149
     assert "test_the_watchdog" in computing.stack
+
+
+def test_the_watchdog_keeps_nothing_alive_that_it_has_looked_at(watchdog: Watchdog, qtbot: Any) -> None:
+    """A painter that outlives its paint event, and ends in another thread, takes the window down."""
+
+    class Painter:
+        """Has an end."""
+
+    def stall() -> weakref.ref[Painter]:
+        painter = Painter()
+        end_s = time.monotonic() + 0.2
+        while time.monotonic() < end_s:
+            pass
+        return weakref.ref(painter)
+
+    ended = stall()
+    assert ended() is None
+    qtbot.wait(20)
+    assert "in stall" in watchdog.gaps[-1].stack

@@ -17,6 +17,7 @@ from PySide6.QtCore import QObject, Signal
 
 from acquisition.errors import OperatorError
 from gui.camera_picture import LatestPicture, picture_of
+from recon.memory import give_memory_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,6 +177,7 @@ class InstrumentService(QObject):
                 self.released.emit()
                 if problem is not None and not known:
                     self.problem.emit(problem.message, problem.remedy)
+                give_memory_back()
 
     def shut_down(self) -> None:
         """Cancel the scan, darken and release the instrument, end the worker; `is_stopped` tells when it is done."""
@@ -386,3 +388,4 @@ class InstrumentService(QObject):
     def forget_scan(self) -> None:
         """The scan has ended."""
         self._scan = None
+        self._jobs.put(give_memory_back)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-
 import torch
 
 from acquisition.errors import OperatorError
@@ -25,14 +22,6 @@ def choose_device(name: str) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise OperatorError(f"There is no device {name!r}.", "Choose one of: auto, cpu, cuda.")
     return torch.device(name)
-
-
-def give_memory_back() -> None:
-    """Return memory that nothing uses to the system, which threads at work otherwise keep for each of them."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
-        if trim is not None:
-            trim(0)
 
 
 def memory_mb(device: torch.device) -> float:

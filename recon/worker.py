@@ -18,9 +18,10 @@ from acquisition.errors import OperatorError
 from recon import messages, shared
 from recon.account import field_ready
 from recon.checkpoint import CheckpointFile, read_checkpoint
-from recon.device import choose_device, give_memory_back, memory_mb
+from recon.device import choose_device, memory_mb
 from recon.field_file import program_versions, write_field
 from recon.lights import NothingMeasured, lights_of, unknown_errors
+from recon.memory import give_memory_back
 from recon.opened import OpenedFields, set_pulse
 from recon.painter import Painter
 from recon.reconstruct import State

@@ -39,6 +39,8 @@ COLUMNS = ("round", "minutes", "window_mb", "process_mb", "files", "threads", "g
 STEP_TIMEOUT_S = 180.0
 LOOK_S = 0.4
 FIT_S = 20.0
+REST_S = 2.0
+"""After this time whatever is not needed has been given back."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ class Soak:
             self._do("light_theme")
             yield from self._disconnect()
             self._throw_away()
+            yield self._wait(REST_S)
             self._note()
 
     def _wait(self, seconds: float) -> tuple[str, Callable[[], bool]]:

@@ -203,7 +203,7 @@ class CertaintyPanel(Section):
             self._tell(Figures.of_vector(picture))
 
     def _tell(self, figures: Figures | None) -> None:
-        self.say("not known yet" if figures is None else "")
+        self.say("not known" if figures is None else "")
         for label, text in zip(self.figures.values(), ["–"] * 4 if figures is None else in_words(figures), strict=True):
             label.setText(text)
 

@@ -162,8 +162,11 @@ class LightsPanel(QWidget):
             self.magnified.addItem(f"residual × {factor}", factor)
         self.magnified.currentIndexChanged.connect(lambda _: self._recolour())
         grid = QGridLayout()
-        grid.addWidget(self.levels[0], 0, 0)
-        grid.addWidget(self.levels[1], 0, 1)
+        levels = QHBoxLayout()
+        levels.addWidget(QLabel("Levels"))
+        for spin in self.levels:
+            levels.addWidget(spin, 1)
+        grid.addLayout(levels, 0, 0, 1, 2)
         grid.addWidget(self.hold, 1, 0)
         grid.addWidget(self.magnified, 1, 1)
         section.body.addWidget(self.map, 1)

@@ -145,7 +145,7 @@ class ProfilePanel(Section):
             edge.setData(distance_um, shown + sign * spread)
         self.plot.setLabel("left", "κ" if self._shows_kappa else "Δn", color=theme.MUTED)
         known = np.isfinite(sigma).any()
-        self.say(f"{distance_um[-1]:.2f} µm, ± σ" if known else "σ not known yet")
+        self.say(f"{distance_um[-1]:.2f} µm, ± σ" if known else "σ not known")
 
     def _distance_um(self) -> NDArray[np.float64]:
         assert self._asked is not None

@@ -161,8 +161,8 @@ class RegionPanel(Section):
             texts = ["–"] * len(ROWS)
         else:
             mass_pg, sigma_pg = found.dry_mass_pg(alpha)
-            sigma = "not known yet" if math.isnan(found.sigma_mean_dn) else f"{found.sigma_mean_dn:.5f}"
-            spread = "± not known yet" if math.isnan(sigma_pg) else f"± {sigma_pg:.2g}"
+            sigma = "not known" if math.isnan(found.sigma_mean_dn) else f"{found.sigma_mean_dn:.5f}"
+            spread = "± not known" if math.isnan(sigma_pg) else f"± {sigma_pg:.2g}"
             nothing = math.isnan(found.mean_dn)
             texts = [
                 "–" if math.isnan(found.area_um2) else f"{found.area_um2:.4g} µm²",

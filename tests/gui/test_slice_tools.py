@@ -194,10 +194,10 @@ def test_while_fitting_it_says_that_nothing_is_known_of_certainty(panel, process
     panel.show_field(READY)
     assert "not known yet" in tools.point.values["Δn"].text()
     tools.profile.mark.put(panel.views["xy"], QPointF(-5.0, 0.0), QPointF(5.0, 0.0))
-    assert tools.profile.state.text() == "σ not known yet"
+    assert tools.profile.state.text() == "σ not known"
     assert ",," in tools.profile.csv().splitlines()[1]
     tools.show_page("Certainty")
-    assert tools.certainty.state.text() == "not known yet"
+    assert tools.certainty.state.text() == "not known"
     process.known = True
     panel.refresh()
     assert tools.point.values["Δn"].text().endswith(f"± {fakes.SIGMA:.5f}")

@@ -132,7 +132,7 @@ def _is_worth_it(left: LeftFit) -> bool:
 def _what_was(left: LeftFit) -> str:
     name = "" if left.capture_path is None else left.capture_path.name
     if left.settings.time_point or left.settings.position:
-        name += f", time point {(left.settings.time_point or 0) + 1}, position {(left.settings.position or 0) + 1},"
+        name += f", time point {left.settings.time_point or 0}, position {left.settings.position or 0},"
     at = f"{datetime.fromtimestamp(left.written_s):%Y-%m-%d %H:%M}"
     if left.finished:
         return f"The reconstruction of {name} was finished ({at}), but not saved: Fieldscope ended unexpectedly."

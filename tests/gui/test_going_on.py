@@ -73,7 +73,7 @@ def test_what_is_discarded_is_gone_and_the_next_is_offered(window: MainWindow, t
     assert "newer.h5 was finished" in bar.message.text()
     bar.other.click()
     assert not newer.exists()
-    assert "older.h5, time point 4, position 1, was interrupted" in bar.message.text()
+    assert "older.h5, time point 3, position 0, was interrupted" in bar.message.text()
     bar.dismiss.click()
     assert not bar.isVisible() and older.exists(), "it is offered again at the next start"
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPen
+from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui import theme
-from gui.lengths import length_text, round_length_um
 from gui.picture_channel import PictureChannel
+from gui.volume_marks import VolumeMarks
 from recon.scene import COLOURED_MODES, Camera, Scene, camera_of_box, to_rgba
 from recon.view_requests import NO_RUN, CloseView, RequestVolume
 
@@ -42,7 +42,6 @@ KEY_ANGLE = math.radians(5)
 KEY_ZOOM = 1.25
 WHEEL_ZOOM = 1.2
 CLOSEST_UM_PER_PX = 1e-4
-TRIAD_PX = 30.0
 FIRST_LOOK = Camera().spun(0.5).orbited((1.0, 0.0, 0.0), math.radians(-62)).rotation
 """Oblique from the side, z down the screen as in the xz slice."""
 UPRIGHT: dict[str, Quaternion] = {
@@ -50,22 +49,6 @@ UPRIGHT: dict[str, Quaternion] = {
     "xz": Camera().orbited((1.0, 0.0, 0.0), math.radians(-90)).rotation,
     "yz": Camera().orbited((0.0, 1.0, 0.0), math.radians(90)).rotation,
 }
-
-
-def box_edges(bounds_um: NDArray[np.float64], camera: Camera) -> list[tuple[NDArray[np.float64], bool]]:
-    """Edges of a box, (2, 3) micrometres each, and whether the box itself hides them."""
-    away = camera.axes[2]
-    edges = []
-    for axis in range(3):
-        one, other = (k for k in range(3) if k != axis)
-        for i in (0, 1):
-            for j in (0, 1):
-                ends = np.array([bounds_um[0], bounds_um[0]], float)
-                ends[:, one], ends[:, other] = bounds_um[i, one], bounds_um[j, other]
-                ends[1, axis] = bounds_um[1, axis]
-                faces_viewer = [(2 * side - 1) * away[k] < 0 for side, k in ((i, one), (j, other))]
-                edges.append((ends, not any(faces_viewer)))
-    return edges
 
 
 class VolumeView(QWidget):
@@ -372,16 +355,20 @@ class VolumeView(QWidget):
 
     def _draw(self, painter: QPainter) -> None:
         clouds = self.scene.mode in COLOURED_MODES
+        marks = VolumeMarks(painter, self.scene.camera, self.rect(), self._ink(), self.font())
+        boxes = [(self.bounds_um, theme.MUTED if clouds else self._ink())] if self.marks["box"] else []
+        if boxes and self.scene.crop_um is not None:
+            boxes.append((np.array(self.scene.crop_um), theme.ACCENT))
         if clouds:
-            self._draw_box(painter, hidden=True)
+            marks.draw_boxes(boxes, hidden=True)
         self._draw_picture(painter)
         if not clouds:
-            self._draw_box(painter, hidden=True)
-        self._draw_box(painter, hidden=False)
+            marks.draw_boxes(boxes, hidden=True)
+        marks.draw_boxes(boxes, hidden=False)
         if self.marks["scale_bar"]:
-            self._draw_scale_bar(painter)
+            marks.draw_scale_bar()
         if self.marks["axes"]:
-            self._draw_triad(painter)
+            marks.draw_triad()
 
     def _background(self) -> QColor:
         if self.scene.mode in COLOURED_MODES or self._picture is None:
@@ -404,45 +391,3 @@ class VolumeView(QWidget):
         width, height = self._image.width() * scale, self._image.height() * scale
         middle = QPointF(0.5 * self.width() + right, 0.5 * self.height() + down)
         painter.drawImage(QRectF(middle.x() - 0.5 * width, middle.y() - 0.5 * height, width, height), self._image)
-
-    def _draw_box(self, painter: QPainter, hidden: bool) -> None:
-        if not self.marks["box"]:
-            return
-        boxes = [(self.bounds_um, theme.MUTED if self.scene.mode in COLOURED_MODES else self._ink())]
-        if self.scene.crop_um is not None:
-            boxes.append((np.array(self.scene.crop_um), theme.ACCENT))
-        for bounds_um, colour in boxes:
-            style = Qt.PenStyle.DotLine if hidden else Qt.PenStyle.SolidLine
-            painter.setPen(QPen(theme.faded(colour, 90 if hidden else 150), 1.0, style))
-            for ends_um, is_hidden in box_edges(bounds_um, self.scene.camera):
-                if is_hidden == hidden:
-                    (x0, y0, _), (x1, y1, _) = self.scene.camera.project(ends_um).tolist()
-                    middle = QPointF(0.5 * self.width(), 0.5 * self.height())
-                    painter.drawLine(middle + QPointF(x0, y0), middle + QPointF(x1, y1))
-
-    def _draw_scale_bar(self, painter: QPainter) -> None:
-        scale = self.scene.camera.um_per_px
-        length_um = round_length_um(min(160.0, max(30.0, 0.25 * self.width())) * scale)
-        right, bottom = self.width() - 16.0, self.height() - 16.0
-        bar = QRectF(right - length_um / scale, bottom - 3.0, length_um / scale, 3.0)
-        painter.fillRect(bar, QColor(self._ink()))
-        self._write(painter, length_text(length_um), QPointF(bar.center().x(), bar.top() - 10.0))
-
-    def _draw_triad(self, painter: QPainter) -> None:
-        origin = QPointF(TRIAD_PX + 22.0, self.height() - TRIAD_PX - 22.0)
-        arrows = sorted(
-            zip("xyz", self.scene.camera.axes.T, (theme.DRAWN, theme.TRACE, theme.HAIR), strict=True),
-            key=lambda arrow: -arrow[1][2],  # the farthest first
-        )
-        for name, (right, down, _), colour in arrows:
-            painter.setPen(QPen(QColor(colour), 2.0))
-            tip = origin + QPointF(right, down) * TRIAD_PX
-            painter.drawLine(origin, tip)
-            self._write(painter, name, origin + QPointF(right, down) * (TRIAD_PX + 10.0), colour)
-
-    def _write(self, painter: QPainter, text: str, middle: QPointF, colour: str | None = None) -> None:
-        font = QFont(self.font())
-        font.setPointSizeF(9)
-        painter.setFont(font)
-        painter.setPen(QColor(colour or self._ink()))
-        painter.drawText(QRectF(middle.x() - 60, middle.y() - 10, 120, 20), Qt.AlignmentFlag.AlignCenter, text)

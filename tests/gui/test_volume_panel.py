@@ -9,8 +9,9 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from gui.contrast_panel import ContrastPanel
 from gui.cut_panel import CutPanel
 from gui.opacity_editor import OpacityEditor, moved_point
+from gui.volume_marks import box_edges
 from gui.volume_panel import MODES, VolumePanel
-from gui.volume_view import FIRST_LOOK, box_edges
+from gui.volume_view import FIRST_LOOK
 from recon.messages import FieldReady, Picture
 from recon.scene import COLOURED_MODES, Camera
 from recon.view_requests import CloseView, RequestVolume

@@ -24,10 +24,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from recon.forward.multi_slice import Light, MultiSliceModel, Wave
-from recon.side_by_side import no_pulse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -102,15 +100,8 @@ class BeamModel(MultiSliceModel):
 
     name = "beam"
 
-    def __init__(
-        self,
-        grid: VolumeGrid,
-        optics: Optics,
-        led_na_l2: Tensor,
-        device: torch.device | str = "cpu",
-        pulse: Callable[[], None] = no_pulse,
-    ) -> None:
-        super().__init__(grid, optics, led_na_l2, device, pulse)
+    def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
+        super().__init__(grid, optics, led_na_l2, device)
         sine_l = torch.linalg.vector_norm(self.led_na_l2, dim=1) / optics.medium_index
         self.inverse_cosine_l = (1.0 - sine_l.square()).clamp(min=0.01).rsqrt()
         self.mean_inverse_cosine = float(self.inverse_cosine_l.mean())

@@ -21,10 +21,8 @@ import torch
 from recon.forward.waves import LedModel
 from recon.forward.waves import axial_wavenumber as axial_wavenumber
 from recon.forward.waves import potential_per_index as potential_per_index
-from recon.side_by_side import no_pulse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -53,15 +51,8 @@ class BornModel(LedModel):
     bright_field_only = True
     patterns_per_step = 32
 
-    def __init__(
-        self,
-        grid: VolumeGrid,
-        optics: Optics,
-        led_na_l2: Tensor,
-        device: torch.device | str = "cpu",
-        pulse: Callable[[], None] = no_pulse,
-    ) -> None:
-        super().__init__(grid, optics, led_na_l2, device, pulse)
+    def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
+        super().__init__(grid, optics, led_na_l2, device)
         self._discs: dict[int, Disc] = {}
 
     def usable_leds(self) -> Tensor:

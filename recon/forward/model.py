@@ -80,7 +80,9 @@ def build_model(
     OperatorError
         There is no model of this name.
     """
-    return kind_of_model(name)(grid, optics, led_na_l2, device, pulse)
+    model = kind_of_model(name)(grid, optics, led_na_l2, device)
+    model.pulse = pulse
+    return model
 
 
 def kind_of_model(name: str) -> type[BornModel] | type[BeamModel] | type[SsnpModel]:

@@ -111,15 +111,8 @@ class MultiSliceModel(LedModel, ABC):
     bright_field_only = False
     patterns_per_step = 6
 
-    def __init__(
-        self,
-        grid: VolumeGrid,
-        optics: Optics,
-        led_na_l2: Tensor,
-        device: torch.device | str = "cpu",
-        pulse: Callable[[], None] = no_pulse,
-    ) -> None:
-        super().__init__(grid, optics, led_na_l2, device, pulse)
+    def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
+        super().__init__(grid, optics, led_na_l2, device)
         self._constants: dict[int, Wave] = {}
         # On a CPU one LED at a time fits the caches.
         self._most_at_once = 1 if self.device.type == "cpu" else len(self.led_na_l2)

@@ -79,17 +79,10 @@ class LedModel:
         Called often within long work; whatever it raises ends that work.
     """
 
-    def __init__(
-        self,
-        grid: VolumeGrid,
-        optics: Optics,
-        led_na_l2: Tensor,
-        device: torch.device | str = "cpu",
-        pulse: Callable[[], None] = no_pulse,
-    ) -> None:
+    def __init__(self, grid: VolumeGrid, optics: Optics, led_na_l2: Tensor, device: torch.device | str = "cpu") -> None:
         self.grid = grid
         self.optics = optics
-        self.pulse = pulse
+        self.pulse: Callable[[], None] = no_pulse
         self.device = torch.device(device)
         self.led_na_l2 = torch.as_tensor(led_na_l2, dtype=torch.float64, device=self.device)
         self.fx, self.fy = frequencies(grid.shape_zyx[1:], grid.pixel_um, self.device)

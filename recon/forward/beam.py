@@ -26,7 +26,6 @@ import torch
 from recon.forward.multi_slice import Light, MultiSliceModel, Wave
 
 if TYPE_CHECKING:
-
     from torch import Tensor
 
     from acquisition.capture import Optics

@@ -23,7 +23,6 @@ from recon.forward.waves import axial_wavenumber as axial_wavenumber
 from recon.forward.waves import potential_per_index as potential_per_index
 
 if TYPE_CHECKING:
-
     from torch import Tensor
 
     from acquisition.capture import Optics

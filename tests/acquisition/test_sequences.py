@@ -52,7 +52,7 @@ def open_board() -> Iterator[Callable[[EmulatedBoard], IlluminateBoard]]:
 
     def make(emulator: EmulatedBoard) -> IlluminateBoard:
         port = EmulatedPort(emulator)
-        opened.append((IlluminateBoard(port.port, brightness=102, reply_timeout_s=0.2), port))
+        opened.append((IlluminateBoard(port.port, brightness=102, reply_timeout_s=1.0), port))
         opened[-1][0].identify()
         return opened[-1][0]
 

@@ -28,7 +28,6 @@ from torch import nn
 from recon.side_by_side import no_pulse, side_by_side
 from recon.spline_axes import (
     BLOCK,
-    Block,
     LevelSplines,
     ReadAndEvaluate,
     Sampling,
@@ -296,7 +295,8 @@ class NeuralField(nn.Module):
         """
         across = [axis for axis in range(3) if axis != axis_xyz]
         size = BLOCK[along_um.device.type]
-        itself = Block(slice(0, 1), slice(0, 1), torch.ones(1, 1, device=along_um.device))
+        (itself,) = each_itself(1, along_um.device, size)
+        path_blocks = each_itself(len(path_um), along_um.device, size)
         lines, levels = [], []
         for grid, cells_zyx in zip(self.grids, self.config.levels_zyx, strict=True):
             cells_xyz = cells_zyx[::-1]
@@ -305,7 +305,7 @@ class NeuralField(nn.Module):
             lines.append(read_lines(last, *positions)[:, None])
             along = self._cell_positions(along_um, axis_xyz, cells_xyz[axis_xyz])
             along_blocks = spline_blocks(along, cells_xyz[axis_xyz], along_um.device, size)
-            levels.append(LevelSplines(itself, each_itself(len(path_um), along_um.device, size), along_blocks))
+            levels.append(LevelSplines(itself, path_blocks, along_blocks))
         sampling = Sampling((1, len(path_um), len(along_um)), tuple(levels), self.config.features)
         return self._read(sampling, lines)[:, 0]
 

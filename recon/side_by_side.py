@@ -36,6 +36,11 @@ def no_pulse() -> None:
     """Nothing waits."""
 
 
+def pulse_of_gradient(pulse: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """Pulse of work within a gradient: for a GPU torch computes it in a thread of its own, where nobody answers."""
+    return pulse if device.type == "cpu" else no_pulse
+
+
 class _Cores:
     """How many batches run side by side, and how many callers wait for some: a pulse may begin work within work."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recon.side_by_side import no_pulse, side_by_side
+from recon.side_by_side import pulse_of_gradient, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -237,8 +237,7 @@ class ReadAndEvaluate(torch.autograd.Function):
                     total += grad
             return sampling.spread_chunk(features, row, columns), totals
 
-        # For a GPU torch computes gradients in a thread of its own, where nothing can be answered.
-        pulse = ctx.pulse if grad_out.device.type == "cpu" else no_pulse
+        pulse = pulse_of_gradient(ctx.pulse, grad_out.device)
         chunks = list(sampling.chunks(grad_out.device))
         found = side_by_side(differentiate, chunks, pulse, grad_out.device)
         for (part, row, _), (spread, totals) in zip(chunks, found, strict=True):

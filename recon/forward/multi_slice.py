@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from recon.forward.waves import LedModel
-from recon.side_by_side import no_pulse, shares, side_by_side
+from recon.side_by_side import pulse_of_gradient, shares, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,12 +251,11 @@ class Propagation(torch.autograd.Function):
                         _propagate_back(model, trace.part(rows), grad_rows, prepared, conjugate, grad)
                 return grad
 
-            # Each share has a gradient of its own. For a GPU torch computes gradients in a thread of its own, where
-            # nothing can be answered.
-            on_cpu = grad_kyx.device.type == "cpu"
-            most = max(1, CPU_FIELD_BYTES // (8 * math.prod(ctx.shape))) if on_cpu else 1
-            pulse = model.pulse if on_cpu else no_pulse
-            first, *others = side_by_side(propagate_back, shares(len(ctx.traces), most), pulse, grad_kyx.device)
+            # Each share has a gradient of its own.
+            device = grad_kyx.device
+            most = max(1, CPU_FIELD_BYTES // (8 * math.prod(ctx.shape))) if device.type == "cpu" else 1
+            pulse = pulse_of_gradient(model.pulse, device)
+            first, *others = side_by_side(propagate_back, shares(len(ctx.traces), most), pulse, device)
             for other in others:
                 first += other
             return first

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gui.main_window import MainWindow
+
 BOUNDS_UM = np.array([[-40.0, -40.0, -15.0], [40.0, 40.0, 15.0]])
 MEDIUM_INDEX = 1.33
 
@@ -118,9 +120,7 @@ class FakeProcess:
         self.calls.append((*call, self.runs))
         return self.runs
 
-    def start_live(
-        self, header: Any, settings: messages.FitSettings, capture_name: str, reference: Any = None
-    ) -> int:
+    def start_live(self, header: Any, settings: messages.FitSettings, capture_name: str, reference: Any = None) -> int:
         self.settings.append(settings)
         return self._run("start_live", capture_name)
 
@@ -175,9 +175,7 @@ class FakeProcess:
     def answer(self, asked: view_requests.PictureRequest, scale: float = 1.0) -> None:
         """Send the picture a request asked for."""
         shared = share(scale * answer_to(asked))
-        self.tell(
-            messages.Picture(asked, shared, step=1)
-        )
+        self.tell(messages.Picture(asked, shared, step=1))
 
     def show_field(self, run: int) -> None:
         """Announce the field of a run."""
@@ -186,3 +184,10 @@ class FakeProcess:
     def last(self, view: str) -> view_requests.RequestSlice:
         """Latest request of a view."""
         return next(asked for asked in reversed(self.requests) if asked.view == view)
+
+
+def process_of(window: MainWindow) -> FakeProcess:
+    """Return the process behind a window that was made with a fake one."""
+    process = window.bridge._process
+    assert isinstance(process, FakeProcess)
+    return process

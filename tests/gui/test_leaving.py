@@ -22,17 +22,11 @@ def nothing(*_: object) -> None:
     pass
 
 
-def process_of(window: MainWindow) -> fakes.FakeProcess:
-    process = window.bridge._process
-    assert isinstance(process, fakes.FakeProcess)
-    return process
-
-
 def fitted(window: MainWindow, qtbot: Any, capture: Path) -> int:
     window.workflow.reconstruct(capture)
     run = window.bridge.run
     assert run is not None
-    process_of(window).show_field(run)
+    fakes.process_of(window).show_field(run)
     qtbot.waitUntil(lambda: window.bridge.unsaved)
     return run
 
@@ -57,8 +51,8 @@ def test_nothing_is_asked_where_nothing_is_lost(window: MainWindow, qtbot: Any) 
 
 def test_a_saved_or_opened_field_is_no_loss(window: MainWindow, qtbot: Any, tmp_path: Path) -> None:
     run = fitted(window, qtbot, tmp_path / "a.h5")
-    process_of(window).tell(messages.Finished(run, "converged", 0.3, 12.0, 40, 2_000_000))
-    process_of(window).tell(messages.Saved(run, "a.field.h5", 1))
+    fakes.process_of(window).tell(messages.Finished(run, "converged", 0.3, 12.0, 40, 2_000_000))
+    fakes.process_of(window).tell(messages.Saved(run, "a.field.h5", 1))
     qtbot.waitUntil(lambda: not window.bridge.fitting and not window.bridge.unsaved)
     with qtbot.waitSignal(window.ended):
         window.close()
@@ -77,7 +71,7 @@ def test_stay_stays_and_quit_quits(window: MainWindow, qtbot: Any, tmp_path: Pat
     window.close()
     with qtbot.waitSignal(window.ended):
         press(window, "leave_quit")
-    assert not any(call[0] == "save" for call in process_of(window).calls)
+    assert not any(call[0] == "save" for call in fakes.process_of(window).calls)
 
 
 def test_save_and_quit_waits_for_the_file(window: MainWindow, qtbot: Any, tmp_path: Path) -> None:
@@ -85,17 +79,17 @@ def test_save_and_quit_waits_for_the_file(window: MainWindow, qtbot: Any, tmp_pa
     run = fitted(window, qtbot, tmp_path / "a.h5")
     window.close()
     press(window, "leave_save")
-    assert process_of(window).calls[-1] == ("save", str(tmp_path / "a-2.field.h5"), run)
+    assert fakes.process_of(window).calls[-1] == ("save", str(tmp_path / "a-2.field.h5"), run)
     assert window.isVisible()
     with qtbot.waitSignal(window.ended):
-        process_of(window).tell(messages.Saved(run, str(tmp_path / "a-2.field.h5"), 1))
+        fakes.process_of(window).tell(messages.Saved(run, str(tmp_path / "a-2.field.h5"), 1))
 
 
 def test_a_field_that_cannot_be_saved_keeps_the_program(window: MainWindow, qtbot: Any, tmp_path: Path) -> None:
     run = fitted(window, qtbot, tmp_path / "a.h5")
     window.close()
     press(window, "leave_save")
-    process_of(window).tell(messages.Failed(run, "Cannot write.", "Make room.", ends_run=False))
+    fakes.process_of(window).tell(messages.Failed(run, "Cannot write.", "Make room.", ends_run=False))
     qtbot.waitUntil(lambda: window.panels.message.message.text() == "Cannot write.")
     assert window.isVisible()
     qtbot.waitUntil(lambda: question(window) is None)
@@ -124,9 +118,7 @@ def test_a_fit_without_a_volume_is_told(window: MainWindow, qtbot: Any, tmp_path
     press(window, "leave_stay")
 
 
-def test_leds_that_stay_on_are_told_once(
-    window: MainWindow, qtbot: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leds_that_stay_on_are_told_once(window: MainWindow, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     window.service.left_on = OperatorError("The LEDs may still be on: no answer.", "Switch the board off.")
     monkeypatch.setattr(window, "_tell_left_on", lambda problem: pytest.fail("told twice"))
     window.close()

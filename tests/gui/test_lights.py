@@ -297,8 +297,7 @@ def test_the_map_tells_good_from_bad_and_what_was_held_out_and_never_lit(qtbot: 
 
 
 def test_the_map_beside_the_fit_opens_the_lights(window: MainWindow, qtbot: Any) -> None:
-    process = window.bridge._process
-    assert isinstance(process, fakes.FakeProcess)
+    process = fakes.process_of(window)
     window.bench.show_task(Task.RECONSTRUCT)
     window.workflow.open_field(Path("some.field.h5"))
     run = window.bridge.run or 0

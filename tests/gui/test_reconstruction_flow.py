@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
 
 
-def fake(window: MainWindow) -> fakes.FakeProcess:
-    process = window.bridge._process
-    assert isinstance(process, fakes.FakeProcess)
-    return process
-
-
 def progress(run: int, step: int) -> messages.FitProgress:
     return messages.FitProgress(run, step, 0.01 / step, 0.5 / step, 33, float(step), 20.0, 800.0)
 
@@ -36,7 +30,7 @@ def run(window: MainWindow, qtbot) -> int:
     window.files.open(Path("capture.h5"))
     run = window.bridge.run
     assert run is not None
-    process = fake(window)
+    process = fakes.process_of(window)
     process.show_field(run)
     process.tell(messages.Phase(run, "fitting"))
     process.tell(progress(run, 1))
@@ -45,7 +39,7 @@ def run(window: MainWindow, qtbot) -> int:
 
 
 def test_progress_is_shown(window: MainWindow, run: int, qtbot) -> None:
-    fake(window).tell(progress(run, 2))
+    fakes.process_of(window).tell(progress(run, 2))
     qtbot.waitUntil(lambda: window.panels.fit.figures["Held-out error"].text() == "0.250")
     assert window.panels.fit.figures["Time left"].text() == "20 s"
     assert window.panels.fit.state.text() == "fitting"
@@ -58,8 +52,8 @@ def test_finish_keeps_cancel_discards(window: MainWindow, run: int, qtbot) -> No
     assert act["cancel_fit"].isEnabled()
     assert act["save_field"].isEnabled()
     window.panels.fit.finish_button.click()
-    assert fake(window).calls[-1] == ("finish_now", run)
-    fake(window).tell(messages.Finished(run, "finished by the operator", 0.3, 12.0, 40, 2_000_000))
+    assert fakes.process_of(window).calls[-1] == ("finish_now", run)
+    fakes.process_of(window).tell(messages.Finished(run, "finished by the operator", 0.3, 12.0, 40, 2_000_000))
     qtbot.waitUntil(lambda: not act["finish_fit"].isEnabled())
     assert act["save_field"].isEnabled()
     assert window.panels.slices.views["xy"].shown_plane() is not None
@@ -67,10 +61,10 @@ def test_finish_keeps_cancel_discards(window: MainWindow, run: int, qtbot) -> No
 
     window.workflow.reconstruct_again()
     second = window.bridge.run
-    fake(window).show_field(second or 0)
+    fakes.process_of(window).show_field(second or 0)
     qtbot.waitUntil(lambda: window.panels.slices.views["xy"].shown_plane() is not None)
     window.panels.fit.discard_button.click()
-    assert fake(window).calls[-1] == ("cancel", second)
+    assert fakes.process_of(window).calls[-1] == ("cancel", second)
     assert window.bridge.run is None
     assert window.panels.slices.views["xy"].shown_plane() is None
     assert not act["cancel_fit"].isEnabled()
@@ -78,15 +72,15 @@ def test_finish_keeps_cancel_discards(window: MainWindow, run: int, qtbot) -> No
 
 
 def test_messages_of_another_run_change_nothing(window: MainWindow, run: int, qtbot) -> None:
-    fake(window).tell(messages.Finished(run + 7, "converged", 0.1, 1.0, 1, 1))
-    fake(window).tell(messages.Failed(run + 7, "old trouble", "none"))
+    fakes.process_of(window).tell(messages.Finished(run + 7, "converged", 0.1, 1.0, 1, 1))
+    fakes.process_of(window).tell(messages.Failed(run + 7, "old trouble", "none"))
     qtbot.wait(30)
     assert window.bridge.fitting
     assert not window.panels.message.isVisible()
 
 
 def test_a_failed_run_is_told_with_its_remedy(window: MainWindow, run: int, qtbot) -> None:
-    fake(window).tell(messages.Failed(run, "The loss became nan.", "Look for stray light."))
+    fakes.process_of(window).tell(messages.Failed(run, "The loss became nan.", "Look for stray light."))
     qtbot.waitUntil(window.panels.message.isVisible)
     assert window.panels.message.message.text() == "The loss became nan."
     assert window.panels.message.remedy.text() == "Look for stray light."
@@ -96,22 +90,22 @@ def test_a_failed_run_is_told_with_its_remedy(window: MainWindow, run: int, qtbo
 
 
 def test_a_dead_process_is_told_and_restarted_with_the_capture(window: MainWindow, run: int, qtbot) -> None:
-    dead = fake(window)
+    dead = fakes.process_of(window)
     dead.is_alive = False
     dead.tell(messages.Failed(-1, "The reconstruction process has ended unexpectedly (signal 9).", ""))
     qtbot.waitUntil(window.panels.message.isVisible)
     assert "signal 9" in window.panels.message.message.text()
     assert window.panels.message.action.text() == "Restart"
     window.panels.message.action.click()
-    assert fake(window) is not dead
-    assert fake(window).calls[0][:3] == ("resume", "capture.h5", False)
+    assert fakes.process_of(window) is not dead
+    assert fakes.process_of(window).calls[0][:3] == ("resume", "capture.h5", False)
     dead.tell(messages.Failed(-1, "late news of the dead", ""))
     qtbot.wait(30)
     assert not window.panels.message.isVisible()
 
 
 def test_a_hang_is_noticed_and_forgiven(window: MainWindow, run: int, qtbot, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake(window).tell(progress(run, 2))
+    fakes.process_of(window).tell(progress(run, 2))
     qtbot.wait(20)
     later = time.monotonic() + 6.0
     with monkeypatch.context() as patch:
@@ -119,7 +113,7 @@ def test_a_hang_is_noticed_and_forgiven(window: MainWindow, run: int, qtbot, mon
         window.bridge._look()
     assert "no sign of life" in window.panels.message.message.text()
     assert not window.actions_by_key["finish_fit"].isEnabled()
-    fake(window).tell(messages.Heartbeat(0.0, 1.0))
+    fakes.process_of(window).tell(messages.Heartbeat(0.0, 1.0))
     qtbot.wait(20)
     window.bridge._look()
     assert not window.panels.message.isVisible()
@@ -127,7 +121,7 @@ def test_a_hang_is_noticed_and_forgiven(window: MainWindow, run: int, qtbot, mon
 
 
 def test_long_first_steps_are_no_hang(window: MainWindow, run: int, qtbot, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake(window).tell(messages.Phase(run, "first volume"))
+    fakes.process_of(window).tell(messages.Phase(run, "first volume"))
     qtbot.wait(20)
     later = time.monotonic() + 40.0
     monkeypatch.setattr("gui.recon_bridge.time.monotonic", lambda: later)
@@ -165,13 +159,13 @@ def test_a_wrong_profile_is_told_and_the_last_one_stays(window: MainWindow, tmp_
 
 
 def test_f8_works_after_the_process_was_lost(window: MainWindow, run: int, qtbot) -> None:
-    dead = fake(window)
+    dead = fakes.process_of(window)
     dead.is_alive = False
     dead.tell(messages.Failed(-1, "The reconstruction process has ended unexpectedly (signal 9).", ""))
     qtbot.waitUntil(window.panels.message.isVisible)
     window.actions_by_key["fit_again"].trigger()
-    assert fake(window) is not dead
-    assert fake(window).calls[0][:2] == ("start_stored", "capture.h5")
+    assert fakes.process_of(window) is not dead
+    assert fakes.process_of(window).calls[0][:2] == ("start_stored", "capture.h5")
 
 
 def test_a_scan_goes_on_with_a_new_process(window: MainWindow, tmp_path: Path, qtbot) -> None:
@@ -180,24 +174,24 @@ def test_a_scan_goes_on_with_a_new_process(window: MainWindow, tmp_path: Path, q
     flow.capture_path = tmp_path / "a.h5"
     nothing = lambda *_: None  # noqa: E731
     window.service._scan = SimpleNamespace(cancel=nothing, wait=nothing, abandon=nothing)  # type: ignore[assignment]
-    dead = fake(window)
+    dead = fakes.process_of(window)
     dead.is_alive = False
     dead.tell(messages.Failed(-1, "The reconstruction process has ended unexpectedly (signal 9).", ""))
     qtbot.waitUntil(window.panels.message.isVisible)
     window.panels.message.action.click()
-    resumed = fake(window)
+    resumed = fakes.process_of(window)
     assert resumed.calls == [("resume", f"{tmp_path / 'a.h5.part'}", True, 1)]
     assert flow._live_run == window.bridge.run == 1
     assert window.service.scanning
 
 
 def test_what_the_process_logs_comes_into_the_windows_log(window: MainWindow, run: int, qtbot) -> None:
-    fake(window).tell(messages.LogLine(30, "recon.fit", "odd numbers"))
+    fakes.process_of(window).tell(messages.LogLine(30, "recon.fit", "odd numbers"))
     qtbot.waitUntil(lambda: "reconstruction.recon.fit: odd numbers" in window.log_panel.text.toPlainText())
 
 
 def test_what_would_be_lost_is_known(window: MainWindow, run: int, qtbot) -> None:
-    bridge, process = window.bridge, fake(window)
+    bridge, process = window.bridge, fakes.process_of(window)
     assert bridge.unsaved
     process.tell(messages.Saved(run, "a.field.h5", 1))
     qtbot.waitUntil(lambda: not bridge.unsaved)
@@ -216,10 +210,10 @@ def test_what_would_be_lost_is_known(window: MainWindow, run: int, qtbot) -> Non
 def test_the_share_of_pictures_is_told_to_every_process_and_remembered(window: MainWindow, run: int, qtbot) -> None:
     share = window.panels.fit.view_share
     share.setValue(70)
-    assert fake(window).view_budgets == [0.7]
+    assert fakes.process_of(window).view_budgets == [0.7]
     assert "70 %" in window.panels.fit.view_share_text.text()
     window.bridge.start()
-    assert fake(window).view_budgets == [0.7]
+    assert fakes.process_of(window).view_budgets == [0.7]
     remember(window)
     assert window.settings.view_percent == 70
 

@@ -1,4 +1,4 @@
-"""The window as a whole: tasks, themes, what is remembered, files that come in, undo, and who cannot use a mouse."""
+"""The window as a whole: tasks, themes, what is remembered, files that come in, and who cannot use a mouse."""
 
 from __future__ import annotations
 
@@ -29,19 +29,13 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
 
 
-def fake(window: MainWindow) -> fakes.FakeProcess:
-    process = window.bridge._process
-    assert isinstance(process, fakes.FakeProcess)
-    return process
-
-
 # --- tasks ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_menu_acts_on_the_tab_in_front(window: MainWindow, qtbot: Any) -> None:
     act, panels = window.actions_by_key, window.panels
     window.files.open(Path("some.field.h5"))
-    fake(window).show_field(window.bridge.run or 0)
+    fakes.process_of(window).show_field(window.bridge.run or 0)
     qtbot.waitUntil(lambda: panels.slices.seen() is not None)
     panels.slices.views["yz"].setFocus()
     before = panels.slices.navigator.zoom
@@ -105,7 +99,7 @@ def test_the_bar_tells_the_state_of_each_task(window: MainWindow, qtbot: Any) ->
     assert states[Task.ACQUIRE].text() == "12 of 33"
     assert window.bench.bar.buttons[Task.ACQUIRE].accessibleName() == "Acquire: 12 of 33"
     window.files.open(Path("capture.h5"))
-    fake(window).show_field(window.bridge.run or 0)
+    fakes.process_of(window).show_field(window.bridge.run or 0)
     qtbot.waitUntil(lambda: states[Task.VIEW].text() == "forming")
 
 
@@ -222,23 +216,23 @@ def test_closing_writes_what_is_remembered(window: MainWindow, qtbot: Any) -> No
 def fit(window: MainWindow, qtbot: Any, capture: Path) -> int:
     window.files.open(capture)
     run = window.bridge.run or 0
-    fake(window).show_field(run)
-    fake(window).tell(messages.FitProgress(run, 1, 0.1, 0.5, 33, 1.0, None, 100.0))
-    fake(window).tell(messages.Finished(run, "converged", 0.1, 1.0, 5, 1000))
+    fakes.process_of(window).show_field(run)
+    fakes.process_of(window).tell(messages.FitProgress(run, 1, 0.1, 0.5, 33, 1.0, None, 100.0))
+    fakes.process_of(window).tell(messages.Finished(run, "converged", 0.1, 1.0, 5, 1000))
     qtbot.waitUntil(lambda: not window.bridge.fitting)
     return run
 
 
 def saves(window: MainWindow) -> list[str]:
-    return [call[1] for call in fake(window).calls if call[0] == "save"]
+    return [call[1] for call in fakes.process_of(window).calls if call[0] == "save"]
 
 
 def test_a_finished_field_is_saved_once_and_overwrites_nothing(window: MainWindow, qtbot: Any, tmp_path: Path) -> None:
     capture = tmp_path / "cells.h5"
     run = fit(window, qtbot, capture)
     assert saves(window) == [str(tmp_path / "cells.field.h5")]
-    fake(window).tell(messages.Finished(run, "converged", 0.1, 1.0, 5, 1000))
-    fake(window).tell(messages.Saved(run, str(tmp_path / "cells.field.h5"), 2_100_000))
+    fakes.process_of(window).tell(messages.Finished(run, "converged", 0.1, 1.0, 5, 1000))
+    fakes.process_of(window).tell(messages.Saved(run, str(tmp_path / "cells.field.h5"), 2_100_000))
     qtbot.waitUntil(window.panels.fit.kept.isVisible)
     assert window.panels.fit.kept.text() == "Saved: cells.field.h5, 2.1 MB"
     assert "2.1 MB" in window.statusBar().currentMessage()
@@ -256,8 +250,8 @@ def test_fields_are_not_saved_where_nobody_asked(window: MainWindow, qtbot: Any,
     window.actions_by_key["autosave"].setChecked(True)
     window.files.open(tmp_path / "cells.field.h5")
     run = window.bridge.run or 0
-    fake(window).show_field(run)
-    fake(window).tell(messages.Finished(run, "opened from file", 0.1, 1.0, 5, 1000))
+    fakes.process_of(window).show_field(run)
+    fakes.process_of(window).tell(messages.Finished(run, "opened from file", 0.1, 1.0, 5, 1000))
     qtbot.waitUntil(lambda: window.panels.fit.state.text() == "finished")
     assert saves(window) == []
 
@@ -273,7 +267,7 @@ def test_recent_files_that_are_gone_are_dropped(window: MainWindow, qtbot: Any, 
     menu = window.actions_by_key["open_recent"].menu()
     assert [action.text() for action in menu.actions()] == ["there.field.h5"]
     menu.actions()[0].trigger()
-    assert fake(window).calls[-1][:2] == ("open_field", str(there))
+    assert fakes.process_of(window).calls[-1][:2] == ("open_field", str(there))
     assert window.bench.task is Task.VIEW
     remember(window)
     assert window.settings.recent == [str(there)]
@@ -305,7 +299,7 @@ def test_dropped_images_become_a_capture(window: MainWindow, qtbot: Any, tmp_pat
         assert window.panels.message.action.text() == "Import"
         window.panels.message.action.click()
         qtbot.waitUntil(lambda: window.panels.message.message.text().startswith("Imported"), timeout=10_000)
-        assert fake(window).calls[-1][:2] == ("start_stored", str(tmp_path / "captures" / expected))
+        assert fakes.process_of(window).calls[-1][:2] == ("start_stored", str(tmp_path / "captures" / expected))
         assert window.bench.task is Task.RECONSTRUCT
     capture = read_capture(tmp_path / "captures" / "my images.h5")
     assert capture.images_nyx[:, 0, 0].tolist() == list(range(100, 133))
@@ -324,125 +318,6 @@ def test_images_that_do_not_fit_are_told_with_the_remedy(window: MainWindow, qtb
     assert "one is opened at a time" in window.panels.message.message.text()
     drop(window, tmp_path / "notes.docx")
     assert "none of the files" in window.panels.message.message.text()
-
-
-# --- undo -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def viewing(window: MainWindow, qtbot: Any) -> MainWindow:
-    window.files.open(Path("some.field.h5"))
-    fake(window).show_field(window.bridge.run or 0)
-    qtbot.waitUntil(lambda: window.panels.slices.views["xy"].shown_plane() is not None)
-    return window
-
-
-def test_view_and_settings_are_undone_in_their_order(
-    viewing: MainWindow, qtbot: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slices, fit_panel, stack = viewing.panels.slices, viewing.panels.fit, viewing.history.stack
-    act = viewing.actions_by_key
-    assert not act["undo"].isEnabled(), "what the program did by itself is no step"
-    zoom = slices.navigator.zoom
-    for step, change in enumerate(
-        (
-            lambda: slices.zoom(+3),
-            lambda: slices.contrast.levels_spin[1].setValue(0.05),
-            lambda: slices.contrast.map.setCurrentText("viridis"),
-            lambda: fit_panel.seconds.setValue(77),
-        )
-    ):
-        change()
-        qtbot.waitUntil(lambda step=step: stack.count() == step + 1)
-    assert act["undo"].text() == "Undo time limit"
-    act["undo"].trigger()
-    assert fit_panel.seconds.value() == 300
-    act["undo"].trigger()
-    assert slices.contrast.map.currentText() == "inferno"
-    act["undo"].trigger()
-    assert slices.contrast.auto.isChecked()
-    act["undo"].trigger()
-    assert slices.navigator.zoom == pytest.approx(zoom)
-    assert slices.shows_whole
-    for _ in range(4):
-        act["redo"].trigger()
-    qtbot.wait(20)
-    assert stack.count() == 4, "undo and redo make no steps of their own"
-    assert slices.contrast.levels[1] == pytest.approx(0.05)
-    assert slices.navigator.zoom > 1.9 * zoom
-    assert fit_panel.seconds.value() == 77
-
-
-def test_a_dragged_level_is_one_step(viewing: MainWindow, qtbot: Any) -> None:
-    region, stack = viewing.panels.slices.contrast.region, viewing.history.stack
-    for high in np.linspace(0.02, 0.04, 12):
-        region.setRegion((0.0, float(high)))
-        qtbot.wait(2)
-    qtbot.waitUntil(lambda: viewing.panels.slices.contrast.levels[1] == pytest.approx(0.04))
-    qtbot.wait(5)
-    assert stack.count() == 1
-    stack.undo()
-    assert viewing.panels.slices.contrast.auto.isChecked()
-
-
-def test_the_look_of_the_volume_is_undone(
-    viewing: MainWindow, qtbot: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gui.history.ONE_STEP_S", 0.0)  # drawn and taken back in one go would be no step at all
-    volume, stack = viewing.panels.volume, viewing.history.stack
-    viewing.panels.views.setCurrentWidget(volume)
-    first, first_curve, first_surface = volume.scene.camera, volume.curve.points, volume.surface.value()
-    drawn = ((0.0, 0.1), (0.02, 0.9))
-    for step, change in enumerate(
-        (
-            lambda: volume.mode.setCurrentText("Surface"),
-            lambda: volume.surface.setValue(333),
-            lambda: volume.curve._take(drawn),
-            lambda: volume.new_curve.click(),
-            lambda: volume.zoom(+2),
-        )
-    ):
-        change()
-        qtbot.waitUntil(lambda step=step: stack.count() == step + 1)
-    turned = volume.scene.camera
-    stack.undo()
-    assert volume.scene.camera == first and volume.view.shows_whole
-    stack.undo()
-    assert volume.curve.points == drawn == volume.scene.opacity.points
-    stack.undo()
-    assert volume.curve.points == first_curve
-    stack.undo()
-    assert volume.surface.value() == first_surface
-    assert volume.scene.mode == "surface"
-    stack.undo()
-    assert volume.mode.currentText() == "Clouds"
-    viewing.panels.slices.contrast.levels_spin[1].setValue(0.05)
-    assert volume.curve.points[-1][0] == pytest.approx(0.05), "a curve that nobody has drawn follows the levels again"
-    stack.undo()
-    for _ in range(5):
-        stack.redo()
-    qtbot.wait(20)
-    assert volume.scene.camera == turned
-
-
-def test_a_turn_by_hand_is_one_step_and_a_spin_ends_when_undone(viewing: MainWindow, qtbot: Any) -> None:
-    volume, stack = viewing.panels.volume, viewing.history.stack
-    viewing.panels.views.setCurrentWidget(volume)
-    rotation = volume.scene.camera.rotation
-    middle = volume.view.rect().center()
-    qtbot.mousePress(volume.view, Qt.MouseButton.LeftButton, pos=middle)
-    for moved in range(12):
-        qtbot.mouseMove(volume.view, middle + QPoint(5 * moved, moved))
-        qtbot.wait(2)
-    qtbot.mouseRelease(volume.view, Qt.MouseButton.LeftButton)
-    volume.spin.setChecked(True)
-    turned = volume.scene.camera.rotation
-    qtbot.waitUntil(lambda: volume.scene.camera.rotation != turned)
-    qtbot.waitUntil(stack.canUndo)
-    assert stack.count() == 1
-    stack.undo()
-    assert not volume.view.spinning
-    assert volume.scene.camera.rotation == rotation
 
 
 # --- without a mouse --------------------------------------------------------------------------------------------------

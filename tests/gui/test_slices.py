@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def process(window: MainWindow, qtbot) -> fakes.FakeProcess:
     """The fake process behind a window that shows a field; the slices have settled."""
-    process = window.bridge._process
-    assert isinstance(process, fakes.FakeProcess)
+    process = fakes.process_of(window)
     window.files.open(Path("some.field.h5"))
     process.show_field(window.bridge.run or 0)
     settle(window, qtbot)
